@@ -1,0 +1,1 @@
+"""Where people meet an incident: commands and reactions in, the timeline posted to threads."""

@@ -1,0 +1,1 @@
+"""The `halon` command: the only place that chooses concrete classes and starts processes."""

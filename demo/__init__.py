@@ -1,0 +1,1 @@
+"""A small checkout service with a real history and real bugs; imports nothing of Halon itself."""

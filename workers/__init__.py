@@ -1,0 +1,1 @@
+"""The queue, the stage runner and the controller: what moves an incident when no one types."""
