@@ -1,0 +1,217 @@
+"""Settings that every process shares, and the services of `halon.toml`.
+
+Read once at an entry point; below it functions take plain values. Secrets that belong to one
+process live in that process's own class (`bot/settings.py`, `workers/settings.py`). All mistakes
+of a file are reported at once, each with its mend.
+"""
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from incidents import errors
+from incidents.models import RunMode, Severity
+
+
+class Table(BaseModel):
+    """Base of every table of halon.toml: unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dependency(Table):
+    """A service that this one calls, with a read-only probe that shows whether it lives."""
+
+    name: str
+    probe: str | None = None
+
+
+class Reproduce(Table):
+    """The command that replays a failure in the sandbox, and the stand-ins it needs there."""
+
+    run: str
+    setup: tuple[str, ...] = ()
+
+
+class SandboxTable(Table):
+    """What the service's code needs inside the sandbox: read-only paths and environment."""
+
+    read_only: tuple[Path, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class Changes(Table):
+    """Where the record of deploys comes from."""
+
+    git_tags: str | None = None
+    complete: bool = True  # whether every change of this service appears in that record
+
+
+class People(Table):
+    """User ids per platform; empty means nobody."""
+
+    web: tuple[str, ...] = ()
+    slack: tuple[str, ...] = ()
+    telegram: tuple[str, ...] = ()
+    shell: tuple[str, ...] = ()
+
+
+class Mitigation(Table):
+    """A named way to stop the bleeding: argv, its risk, and how to undo it."""
+
+    run: tuple[str, ...]
+    risk: str
+    undo: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+
+
+class Deploy(Table):
+    """How a revision reaches production; keys beside `driver` belong to the driver."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    driver: str = "processes"
+
+
+class MonitorTable(Table):
+    """Where requests and errors are counted; keys beside `source` belong to the source."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    source: str = "accesslog"
+
+
+class DeliveryTable(Table):
+    """How the fix reaches the release branch."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    via: str = "local"
+
+
+class Service(Table):
+    """One service that Halon looks after; every key is documented in halon.example.toml."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    repository: str
+    aliases: tuple[str, ...] = ()
+    branch: str = "main"
+    path: str | None = None
+    owners: tuple[str, ...] = ()
+    depends_on: tuple[Dependency, ...] = ()
+    logs: tuple[str, ...] = ()
+    test: str | None = None
+    reproduce: Reproduce | None = None
+    recorded: str | None = None  # a JSONL file of recorded requests inside the repository
+    prepare: str | None = None
+    sandbox: SandboxTable = SandboxTable()
+    changes: Changes = Changes()
+    run_mode: RunMode | dict[Severity, RunMode] = RunMode.REVIEW
+    responders: People = People()
+    approvers: People = People()
+    admins: People = People()
+    four_eyes: bool = False
+    model: bool = True
+    value_per_request: str | None = None
+    protected: tuple[
+        str, ...
+    ] = ()  # path globs where no guard is placed: data, money, authentication
+    deploy: Deploy | None = None
+    monitor: MonitorTable | None = None
+    delivery: DeliveryTable | None = None
+    mitigations: dict[str, Mitigation] = Field(default_factory=dict)
+
+    @field_validator("depends_on", mode="before")
+    @classmethod
+    def _names_are_enough(cls, value: object) -> object:
+        if isinstance(value, list):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+    def mode(self, severity: Severity) -> RunMode:
+        """Return the run mode for a severity; `review` where a table does not name it."""
+        if isinstance(self.run_mode, RunMode):
+            return self.run_mode
+        return self.run_mode.get(severity, RunMode.REVIEW)
+
+
+class File(Table):
+    """The whole of halon.toml."""
+
+    service: tuple[Service, ...] = ()
+
+
+class Settings(BaseSettings):
+    """Addresses and figures that every process reads from the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="HALON_", extra="ignore", frozen=True)
+
+    folder: Path = Field(Path(".halon"), description="where Halon keeps its data")
+    file: Path = Field(Path("halon.toml"), description="the file that names the services")
+    database_url: str | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="SQLAlchemy address; empty: SQLite in the data folder",
+    )
+    redis_url: str | None = Field(
+        None,
+        validation_alias="REDIS_URL",
+        description="empty: a Redis of our own on a private socket in the data folder",
+    )
+    time_scale: float = Field(
+        1.0,
+        gt=0,
+        description="divides bakes, buckets, leases and expiries of a rollout; for demos and tests",
+    )
+    sandbox: Literal["auto", "bubblewrap", "namespaces", "none"] = Field(
+        "auto", description="where a repository's code runs"
+    )
+    lease_seconds: float = Field(15.0, gt=0, description="how long a stage run stays its worker's")
+
+    def scaled(self, duration: timedelta) -> timedelta:
+        """Return a duration of the rollout divided by the time scale."""
+        return duration / self.time_scale
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy address in force."""
+        return self.database_url or f"sqlite:///{self.folder.absolute() / 'halon.db'}"
+
+
+def load_services(path: Path) -> tuple[Service, ...]:
+    """Return the services of a halon.toml; raises `errors.BadSettings` with every mistake at once."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise errors.BadSettings(
+            f"There is no settings file {str(path)!r}; copy halon.example.toml to it, "
+            "or name another with HALON_FILE."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.BadSettings(f"{str(path)!r} cannot be read as TOML: {error}") from error
+    return parse_services(table, where=str(path))
+
+
+def parse_services(table: dict[str, Any], *, where: str) -> tuple[Service, ...]:
+    """Return the services of a parsed halon.toml; `where` names it in the error."""
+    try:
+        services = File.model_validate(table).service
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise errors.BadSettings(f"{where!r} has mistakes:\n" + "\n".join(lines)) from error
+    seen: dict[str, str] = {}
+    doubled = []
+    for service in services:
+        for name in (service.name, *service.aliases):
+            if name in seen:
+                doubled.append(
+                    f"  the name {name!r} is used by {seen[name]!r} and {service.name!r}"
+                )
+            seen[name] = service.name
+    if doubled:
+        raise errors.BadSettings(f"{where!r} has mistakes:\n" + "\n".join(doubled))
+    return services
