@@ -1,0 +1,26 @@
+"""Settings of the workers and of the controller; neither loads the other's secrets."""
+
+from pydantic import Field, SecretStr
+
+from incidents.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """What a worker reads: model key, budgets. It holds no chat token and no deploy credential."""
+
+    anthropic_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="ANTHROPIC_API_KEY",
+        description="empty: the builtin engine plays every role",
+    )
+    anthropic_base_url: str | None = Field(
+        None, validation_alias="ANTHROPIC_BASE_URL", description="any server that speaks the API"
+    )
+
+
+class ControllerSettings(Settings):
+    """What the controller reads: the key that approvals are verified with."""
+
+    approval_key: SecretStr = Field(
+        description="64 hex digits shared by bot and controller; `halon up` makes one",
+    )

@@ -1,0 +1,87 @@
+"""The RQ worker: one OS process per queue, one forked child per job, modules preloaded.
+
+Started by `halon worker --queue NAME`. Differs from RQ's own where RQ would lose or
+double work: a short heartbeat, a child that dies with its worker, JSON instead of pickle, an allow-list of
+functions, and no retries, scheduler or recovery (the controller alone wakes runs again).
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import signal
+from typing import Any
+
+from redis import Redis
+from rq import Queue, Worker
+from rq.job import Job
+
+from workers import jobs
+
+# Above the monitoring interval with a margin, and well under the 20 s in which a run must restart.
+HEARTBEAT_SECONDS = 15
+MONITORING_SECONDS = 4
+MAINTENANCE_SECONDS = 5
+WORKER_TTL_SECONDS = 20
+
+_PR_SET_PDEATHSIG = 1
+
+
+class NotOurJob(Exception):
+    """A job names a function that is not on the list, as anyone who writes to Redis could."""
+
+
+class AllowListedJob(Job):
+    """A job that runs only functions of `jobs.ALLOWED` (RQ would import any dotted name)."""
+
+    def perform(self) -> Any:
+        """Run the job when its function is ours."""
+        if self.func_name not in jobs.ALLOWED:
+            raise NotOurJob(f"refused to run {self.func_name!r}: not one of {sorted(jobs.ALLOWED)}")
+        return super().perform()
+
+
+class HalonWorker(Worker):
+    """RQ's fork worker with our heartbeat and a child that cannot outlive it."""
+
+    job_class = AllowListedJob
+
+    def get_heartbeat_ttl(self, job: Job) -> int:
+        """Return the seconds after which a silent child counts as dead (RQ adds a minute)."""
+        return HEARTBEAT_SECONDS
+
+    def fork_work_horse(self, job: Job, queue: Queue) -> None:
+        """Fork, remembering who we are: inside a container the parent may be pid 1 itself."""
+        self._own_pid = os.getpid()
+        super().fork_work_horse(job, queue)
+
+    def setup_work_horse_signals(self) -> None:
+        """Let the kernel kill the child when the worker dies, even by SIGKILL."""
+        super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        if os.getppid() != self._own_pid:  # the parent died before prctl took effect
+            os._exit(1)
+
+
+def make(queue: str, connection: Redis, name: str) -> HalonWorker:
+    """Return a worker for exactly one queue; two queues in one worker can lose a job for good."""
+    return HalonWorker(
+        [queue],
+        name=name,
+        connection=connection,
+        serializer="json",
+        worker_ttl=WORKER_TTL_SECONDS,
+        maintenance_interval=MAINTENANCE_SECONDS,
+        job_monitoring_interval=MONITORING_SECONDS,
+        disable_default_exception_handler=False,
+    )
+
+
+def run(queue: str, connection: Redis, name: str) -> None:
+    """Work until told to stop. Everything heavy is imported first, so that no child pays for it."""
+    for dotted in sorted(jobs.ALLOWED):
+        importlib.import_module(dotted.rpartition(".")[0])
+    worker = make(queue, connection, name)
+    gc.collect()
+    gc.freeze()
+    worker.work(logging_level="WARNING", with_scheduler=False)
