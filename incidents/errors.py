@@ -1,4 +1,4 @@
-"""Every error that Halon raises on purpose; vendors' exceptions are translated where the vendor is known.
+"""Every error that Halon raises on purpose; vendors' exceptions are translated at the vendor.
 
     HalonError
     ├── NotFound, NotAllowed, WrongState   shown to the person, no retry
@@ -6,7 +6,7 @@
     ├── PermanentFailure                   the stage ends, the incident escalates
     │   └── BadSettings                    every mistake of a settings file at once
     ├── LimitReached                       BudgetSpent, TimeSpent
-    ├── StaleFence                         another process owns this run now: stop at once, write nothing
+    ├── StaleFence                         another process owns this run: stop, write nothing
     └── ToolRefused                        the agent reads the text and goes on
 
 A message says what happened, to which incident, and what to do now; values are quoted with ``!r``.
@@ -55,7 +55,7 @@ class PermanentFailure(HalonError):
 
 
 class BadSettings(PermanentFailure):
-    """A settings file or the environment is wrong; the message lists every mistake with its mend."""
+    """The settings are wrong; the message lists every mistake with its mend."""
 
 
 class LimitReached(HalonError):
@@ -71,7 +71,7 @@ class TimeSpent(LimitReached):
 
 
 class StaleFence(HalonError):
-    """The run was taken over by another process; whoever sees this must stop and write nothing more."""
+    """The run was taken over by another process: whoever sees this stops and writes nothing."""
 
 
 class ToolRefused(HalonError):

@@ -84,7 +84,7 @@ NEXT: dict[tuple[Stage, Outcome], Next] = {
 
 
 def follow(stage: Stage, outcome: Outcome, tried: Tried) -> Next:
-    """Return what follows when `stage` ended with `outcome`, with the limits on repeating applied."""
+    """Return what follows when `stage` ended with `outcome`, limits on repeating applied."""
     if outcome is Outcome.CANCELLED:
         return _STOP
     spent = (
@@ -139,7 +139,7 @@ def total_target(severity: Severity) -> timedelta:
 
 
 def suggest_severity(share: float | None, *, data_or_money: bool = False) -> Severity | None:
-    """Return the severity that a share of hurt users (0..1) suggests; an unknown share is unknown."""
+    """Return the severity that a share of hurt users (0..1) suggests; unknown stays unknown."""
     if share is None:
         return Severity.P1 if data_or_money else None
     if share > 0.25:

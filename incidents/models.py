@@ -1,7 +1,8 @@
 """The frozen values of an incident's life: what the store returns and every package speaks in.
 
-Read by all packages. Holds no rules, no I/O and no clock: what follows what is `incidents.lifecycle`,
-who may do what is `incidents.policy`, and only `incidents.service` changes anything.
+Read by all packages. Holds no rules, no I/O and no clock: what follows what is
+`incidents.lifecycle`, who may do what is `incidents.policy`, and only `incidents.service`
+changes anything.
 """
 
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ class Verdict(StrEnum):
 class Result(StrEnum):
     """What a gate says."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105  # not a password
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
 
@@ -396,7 +397,7 @@ class Approval:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Counts of one interval and version. None means that nothing was measured; it is never zero."""
+    """Counts of one interval and version. None: nothing was measured; it is never zero."""
 
     version: Version
     start: datetime

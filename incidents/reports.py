@@ -1,6 +1,6 @@
-"""The five typed reports of an incident; both engines fill the same shapes, templates/reports render them.
+"""The five typed reports of an incident: both engines fill the same shapes.
 
-Built by agents and rollout, stored by workers, read by bot and cli. A claim that points at no
+Built by agents and rollout, stored by workers, rendered by templates/reports. A claim that points at no
 evidence is a hypothesis and is shown as one; the constructors see to it, not a reviewer.
 """
 
@@ -88,7 +88,7 @@ class Proof(Frozen):
 
 
 class RootCause(Frozen):
-    """The place and the commit; only for CONFIRMED and LIKELY, or the dependency for NO_CODE_CAUSE."""
+    """The place and the commit (CONFIRMED, LIKELY), or the dependency (NO_CODE_CAUSE)."""
 
     statement: str
     commit: str | None = None

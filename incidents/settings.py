@@ -5,13 +5,19 @@ process live in that process's own class (`bot/settings.py`, `workers/settings.p
 of a file are reported at once, each with its mend.
 """
 
+import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from incidents import errors
 from incidents.models import RunMode, Severity
@@ -142,6 +148,21 @@ class File(Table):
     service: tuple[Service, ...] = ()
 
 
+class _NamedFiles(EnvSettingsSource):
+    """Reads a variable's value from the file that `<NAME>_FILE` names."""
+
+    def _load_env_vars(self) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name, path in os.environ.items():
+            if not name.upper().endswith("_FILE") or name.upper() == "HALON_FILE":
+                continue
+            try:
+                found[name[: -len("_FILE")].lower()] = Path(path).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                continue  # the setting counts as missing, and says so where it is needed
+        return found
+
+
 class Settings(BaseSettings):
     """Addresses and figures that every process reads from the environment."""
 
@@ -169,6 +190,27 @@ class Settings(BaseSettings):
     )
     lease_seconds: float = Field(15.0, gt=0, description="how long a stage run stays its worker's")
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read `NAME`, else the file that `NAME_FILE` names, as container secrets come."""
+        return init_settings, env_settings, _NamedFiles(settings_cls)
+
+    @classmethod
+    def variables(cls) -> tuple[str, ...]:
+        """Return the environment variables that this class reads, `*_FILE` forms included."""
+        names = [
+            str(field.validation_alias or f"{cls.model_config['env_prefix']}{name}").upper()
+            for name, field in cls.model_fields.items()
+        ]
+        return tuple(names + [f"{name}_FILE" for name in names])
+
     def scaled(self, duration: timedelta) -> timedelta:
         """Return a duration of the rollout divided by the time scale."""
         return duration / self.time_scale
@@ -180,7 +222,7 @@ class Settings(BaseSettings):
 
 
 def load_services(path: Path) -> tuple[Service, ...]:
-    """Return the services of a halon.toml; raises `errors.BadSettings` with every mistake at once."""
+    """Return the services of a file; raises `errors.BadSettings` with every mistake at once."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
