@@ -1,6 +1,6 @@
 """The five typed reports of an incident: both engines fill the same shapes.
 
-Built by agents and rollout, stored by workers, rendered by templates/reports. A claim that points at no
+Built by agents and rollout, stored by workers, rendered by templates/reports. A claim without
 evidence is a hypothesis and is shown as one; the constructors see to it, not a reviewer.
 """
 
