@@ -50,7 +50,7 @@ def lock(folder: Path) -> IO[str]:
 
 
 def approval_key(folder: Path) -> str:
-    """Return the key that approvals are signed with, 64 hex digits; made on first use, mode 0600."""
+    """Return the key that approvals are signed with (64 hex digits); made on first use."""
     path = folder / "approval.key"
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
