@@ -1,0 +1,345 @@
+"""What a typed line means: one pure parser for every chat, with help and completion from one table.
+
+Called by `bot.commands` and the war room's input. Never touches the store: it is given the names
+of the services. A line that cannot be understood becomes `Misunderstood`, which says what to type.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from incidents.models import Severity
+
+
+class Verb(StrEnum):
+    """What can be typed after `/incident`."""
+
+    OPEN = "open"
+    STATUS = "status"
+    LIST = "list"
+    SEVERITY = "severity"
+    ACK = "ack"
+    OWN = "own"
+    NOTE = "note"
+    CHANGED = "changed"
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    HOLD = "hold"
+    ROLLBACK = "rollback"
+    MITIGATED = "mitigated"
+    ESCALATE = "escalate"
+    RESOLVE = "resolve"
+    REOPEN = "reopen"
+    CANCEL = "cancel"
+    CLOSE = "close"
+    PUBLISH = "publish"
+    HELP = "help"
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a verb is typed, what it does, and an example that works."""
+
+    words: str
+    does: str
+    example: str
+    incident: bool = True  # it needs an incident: the thread's, or one named as INC-4
+    text: bool = False  # it needs words after it
+
+
+USAGE: dict[Verb, Usage] = {
+    Verb.OPEN: Usage(
+        "[P0..P3] [service:NAME] TEXT",
+        "open an incident; `P0!` takes the emergency path",
+        "/incident P0 checkout failing",
+        incident=False,
+        text=True,
+    ),
+    Verb.STATUS: Usage("", "what is known, what is done, what is asked", "/incident status"),
+    Verb.LIST: Usage("", "the incidents that are open", "/incident list", incident=False),
+    Verb.SEVERITY: Usage("P0..P3", "change the severity", "/incident severity P1", text=True),
+    Verb.ACK: Usage("", "say that you have seen it", "/incident ack"),
+    Verb.OWN: Usage("", "become its commander", "/incident own"),
+    Verb.NOTE: Usage(
+        "TEXT", "add a line to the timeline", "/incident note cache is cold", text=True
+    ),
+    Verb.CHANGED: Usage(
+        "WHAT",
+        "record a change of the service that Halon cannot see",
+        "/incident changed flag new-tax on",
+        text=True,
+    ),
+    Verb.APPROVE: Usage("", "answer yes to what is asked", "/incident approve"),
+    Verb.REFUSE: Usage("", "answer no to what is asked", "/incident refuse"),
+    Verb.HOLD: Usage("", "keep the canary at its present share", "/incident hold"),
+    Verb.ROLLBACK: Usage("", "take the canary back now", "/incident rollback"),
+    Verb.MITIGATED: Usage(
+        "WHAT",
+        "say what stopped the harm",
+        "/incident mitigated payment provider switched",
+        text=True,
+    ),
+    Verb.ESCALATE: Usage("[WHY]", "call for the specialist and for people", "/incident escalate"),
+    Verb.RESOLVE: Usage("", "say that it is over; the review is written", "/incident resolve"),
+    Verb.REOPEN: Usage("[WHY]", "it is back", "/incident reopen"),
+    Verb.CANCEL: Usage("[WHY]", "a false alarm: stop, take back what is open", "/incident cancel"),
+    Verb.CLOSE: Usage("", "nothing is left to do", "/incident close"),
+    Verb.PUBLISH: Usage("", "publish the review as it stands", "/incident publish"),
+    Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
+}
+
+ALIASES: dict[str, Verb] = {
+    "acknowledge": Verb.ACK,
+    "claim": Verb.OWN,
+    "yes": Verb.APPROVE,
+    "ok": Verb.APPROVE,
+    "no": Verb.REFUSE,
+    "reject": Verb.REFUSE,
+    "pause": Verb.HOLD,
+    "revert": Verb.ROLLBACK,
+    "?": Verb.HELP,
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A line that was understood."""
+
+    verb: Verb
+    incident: str | None = None
+    text: str = ""
+    severity: Severity | None = None
+    service: str | None = None
+    emergency: bool = False
+
+
+@dataclass(frozen=True)
+class Misunderstood:
+    """A line that was not: what is wrong, and the line to type instead."""
+
+    reason: str
+    try_this: str
+    choices: tuple[str, ...] = ()  # services, where a button may ask
+
+
+_SLASH = re.compile(r"^\s*(?:/incident\b|@halon\b)\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"^(?:INC-)(\d{1,9})$", re.IGNORECASE)
+_SEVERITY = re.compile(r"^(P[0-9]+)(!?)[:,]?$", re.IGNORECASE)
+_SERVICE = re.compile(r"^service:(\S*)$", re.IGNORECASE)
+TITLE_LIMIT = 300
+
+
+def parse(
+    line: str, services: dict[str, str], thread: str | None = None
+) -> Command | Misunderstood:
+    """Return what a line means; `services` maps names and aliases to names, `thread` is INC-n."""
+    if re.match(r"^\s*/(?!incident\b)\S+", line, re.IGNORECASE):
+        return _other_slash(line)
+    words = _SLASH.sub("", line).split()
+    if not words:
+        return Misunderstood("There was nothing after the command.", USAGE[Verb.OPEN].example)
+    verb = _verb(words[0])
+    if verb is None or (verb is not Verb.OPEN and _reads_as_title(verb, words)):
+        if (near := _near(words)) is not None:
+            return near
+        return _open(words, services)
+    if verb is Verb.OPEN:
+        return _open(words[1:], services)
+    return _other(verb, words[1:], thread)
+
+
+def _verb(word: str) -> Verb | None:
+    lower = word.lower()
+    return ALIASES.get(lower) or next((verb for verb in Verb if verb == lower), None)
+
+
+def _reads_as_title(verb: Verb, words: list[str]) -> bool:
+    """`status page is down` opens an incident; `status` and `status INC-4` do not."""
+    takes_text = USAGE[verb].text or "[" in USAGE[verb].words
+    rest = [word for word in words[1:] if not _NUMBER.match(word)]
+    return bool(rest) and not takes_text
+
+
+def _near(words: list[str]) -> Misunderstood | None:
+    """One unknown word alone is a slip of the finger, not an incident."""
+    if len(words) > 1 or _SEVERITY.match(words[0]) or _SERVICE.match(words[0]):
+        return None
+    known = [*Verb, *ALIASES]
+    close = difflib.get_close_matches(words[0].lower(), known, n=1, cutoff=0.6)
+    if not close:
+        return None
+    verb = ALIASES.get(close[0]) or Verb(close[0])
+    return Misunderstood(
+        f"I do not know {words[0]!r}; the nearest is {verb.value!r}.", USAGE[verb].example
+    )
+
+
+def _open(words: list[str], services: dict[str, str]) -> Command | Misunderstood:
+    severity: Severity | None = None
+    service: str | None = None
+    emergency = False
+    title: list[str] = []
+    for position, word in enumerate(words):
+        if (match := _SEVERITY.match(word)) and severity is None and position < 2:
+            if match[1].upper() not in set(Severity):
+                return Misunderstood(
+                    f"{match[1]!r} is no severity: P0 (critical) to P3 (low).",
+                    "/incident P1 " + " ".join(words[position + 1 :]),
+                )
+            severity, emergency = Severity(match[1].upper()), bool(match[2])
+        elif match := _SERVICE.match(word):
+            if match[1].lower() not in services:
+                return _no_service(match[1], services)
+            service = services[match[1].lower()]
+        else:
+            title.append(word)
+    if not title:
+        return Misunderstood("Say what fails, in a few words.", USAGE[Verb.OPEN].example)
+    return _with_service(
+        Command(
+            Verb.OPEN,
+            text=" ".join(title)[:TITLE_LIMIT],
+            severity=severity,
+            service=service,
+            emergency=emergency,
+        ),
+        services,
+    )
+
+
+def _with_service(command: Command, services: dict[str, str]) -> Command | Misunderstood:
+    """Let the one configured service, or a word of the text that names one, decide."""
+    if command.service is not None:
+        return command
+    names = sorted(set(services.values()))
+    if len(names) == 1:
+        return _on(command, names[0])
+    said = {word.strip(".,:;!?'\"").lower() for word in command.text.split()}
+    found = sorted({services[word] for word in said if word in services})
+    if len(found) == 1:
+        return _on(command, found[0])
+    if not names:
+        return Misunderstood(
+            "No service is configured, so there is nothing to look into.",
+            "add a [[service]] to halon.toml",
+        )
+    choices = tuple(found or names)
+    return Misunderstood(
+        f"Which service is it: {', '.join(choices)}?",
+        f"/incident {_again(command)}service:{choices[0]} {command.text}",
+        choices,
+    )
+
+
+def _on(command: Command, service: str) -> Command:
+    return Command(command.verb, None, command.text, command.severity, service, command.emergency)
+
+
+def _again(command: Command) -> str:
+    if command.severity is None:
+        return ""
+    return f"{command.severity}{'!' if command.emergency else ''} "
+
+
+def _no_service(name: str, services: dict[str, str]) -> Misunderstood:
+    close = difflib.get_close_matches(name.lower(), services, n=1, cutoff=0.5)
+    names = tuple(sorted(set(services.values())))
+    nearest = services[close[0]] if close else (names[0] if names else "NAME")
+    return Misunderstood(
+        f"There is no service {name!r}; configured: {', '.join(names) or 'none'}.",
+        f"/incident service:{nearest} …",
+        names,
+    )
+
+
+def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misunderstood:
+    usage = USAGE[verb]
+    incident = thread
+    rest = []
+    for position, word in enumerate(words):
+        if position == 0 and (match := _NUMBER.match(word)):
+            incident = f"INC-{int(match[1])}"
+        else:
+            rest.append(word)
+    text = " ".join(rest)
+    if usage.incident and incident is None:
+        return Misunderstood(
+            f"{verb.value!r} belongs to an incident: type it in its thread, or name it.",
+            f"/incident {verb.value} INC-1 {usage.words}".rstrip(),
+        )
+    if usage.text and not text:
+        return Misunderstood(f"{verb.value!r} needs {usage.words}.", usage.example)
+    if verb is Verb.SEVERITY:
+        return _severity(incident, text)
+    return Command(verb, incident if usage.incident else None, text)
+
+
+def _severity(incident: str | None, text: str) -> Command | Misunderstood:
+    if text.upper() not in set(Severity):
+        return Misunderstood(
+            f"{text!r} is no severity: P0 (critical) to P3 (low).", "/incident severity P1"
+        )
+    return Command(Verb.SEVERITY, incident, severity=Severity(text.upper()))
+
+
+def _other_slash(line: str) -> Misunderstood:
+    word = line.split()[0]
+    return Misunderstood(
+        f"I do not know {word!r}; every command starts with /incident.", "/incident help"
+    )
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One row of the input's completion."""
+
+    insert: str
+    words: str
+    does: str
+    example: str
+
+
+def complete(line: str, services: Sequence[str], thread: str | None = None) -> list[Completion]:
+    """Return what could be typed next: verbs at first, then severities and services."""
+    if not line.lstrip().startswith("/"):
+        return []
+    body = line.lstrip()
+    if not body.lower().startswith("/incident "):
+        return _first_words(thread) if "/incident".startswith(body.lower()) else []
+    typed = body[len("/incident ") :]
+    head, _, tail = typed.rpartition(" ")
+    if head == "":
+        return [
+            row
+            for row in _first_words(thread)
+            if row.insert.split()[1].lower().startswith(tail.lower())
+        ]
+    prefix = f"/incident {head} "
+    offers = [f"service:{name}" for name in services]
+    if head.lower() == "severity":
+        offers = list(Severity)
+    return [
+        Completion(prefix + offer, "", "", "")
+        for offer in offers
+        if tail and offer.lower().startswith(tail.lower())
+    ]
+
+
+def _first_words(thread: str | None) -> list[Completion]:
+    rows = [
+        Completion(
+            f"/incident {severity} ",
+            "TEXT",
+            f"open an incident as {severity}",
+            USAGE[Verb.OPEN].example,
+        )
+        for severity in Severity
+    ]
+    in_thread = [
+        Completion(f"/incident {verb} ", usage.words, usage.does, usage.example)
+        for verb, usage in USAGE.items()
+        if verb is not Verb.OPEN and (thread is not None or not usage.incident)
+    ]
+    return in_thread + rows if thread else rows + in_thread
