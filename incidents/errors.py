@@ -74,5 +74,9 @@ class StaleFence(HalonError):
     """The run was taken over by another process: whoever sees this stops and writes nothing."""
 
 
+class Cancelled(HalonError):
+    """The incident was cancelled; the stage stops here and finishes as cancelled."""
+
+
 class ToolRefused(HalonError):
     """A tool call was refused; the text tells the agent why."""

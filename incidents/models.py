@@ -320,6 +320,9 @@ class StageRun:
     finished_at: datetime | None = None
     waiting_seconds: float = 0.0
     lease_until: datetime | None = None
+    owner: str | None = None
+    cancel: bool = False  # asked to stop; checked at each step
+    waiting_since: datetime | None = None
     deadline: datetime | None = None
     woken_at: datetime | None = None
     outcome: Outcome | None = None
@@ -393,6 +396,8 @@ class Approval:
     mac: str | None = None
     verdict: Verdict | None = None
     gate: Result | None = None
+    author: Person | None = None  # who wrote the patch; four eyes refuses this voice
+    used_for: str | None = None  # the one step that spent it
 
 
 @dataclass(frozen=True)
@@ -435,6 +440,8 @@ class Rollout:
     reason: str = ""
     passed_phases: tuple[int, ...] = ()
     extended: bool = False
+    request: Act | None = None  # HOLD or TAKE_BACK, asked by a person; the controller obeys
+    request_by: Person | None = None
 
 
 @dataclass(frozen=True)
