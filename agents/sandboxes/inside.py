@@ -1,0 +1,197 @@
+"""Runs inside the walls: starts the stand-ins, waits for each, runs the command, reports.
+
+Called by the launcher (as process 1 of its own namespace) or started as a script by bubblewrap,
+with the standard library only. It must never let the command write its report: the report's file
+descriptor is not inherited, and this process cannot be traced or opened through /proc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import marshal
+import os
+import resource
+import sys
+import time
+
+# Importing `typing` and `signal` would double the start of this program, which every command pays.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PR_SET_DUMPABLE = 4
+SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
+SIG_DFL = 0
+POLL_SECONDS = 0.004
+TAIL_BYTES = 600
+LISTENING = "0A"
+
+
+def say(result: int, *words: object) -> None:
+    """Write one line of the report: words separated by tabs, below PIPE_BUF, so it is atomic."""
+    line = "\t".join(str(word).replace("\t", " ").replace("\n", " | ") for word in words)
+    os.write(result, line.encode(errors="replace")[:3000] + b"\n")
+
+
+def hide() -> None:
+    """Deny the command, which has our user id, a look at our memory and file descriptors."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def limit(limits: dict[str, int]) -> None:
+    """Set the limits of the process that is about to become the command."""
+    for name, value in limits.items():
+        which = getattr(resource, name)
+        hard = resource.getrlimit(which)[1]
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(which, (allowed, allowed))
+
+
+def start(argv: list[str], spec: dict[str, Any], output: int | None) -> int:
+    """Fork and execute a command in a session of its own; it ends with 127 or 126 if it cannot."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        os.setsid()
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(nothing, 0)
+        if output is not None:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+        # Python ignores these two, and an ignored signal would stay ignored in the command.
+        for number in (SIGPIPE, SIGXFSZ):
+            ctypes.CDLL(None).signal(number, SIG_DFL)
+        os.chdir(spec["cwd"])
+        limit(spec["limits"])
+        os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this program exists to execute argv
+    except OSError as error:
+        os.write(2, f"cannot run {argv[0]!r}: {error.strerror}\n".encode(errors="replace"))
+        os._exit(127 if isinstance(error, FileNotFoundError | NotADirectoryError) else 126)
+    finally:
+        os._exit(126)
+
+
+def listening_sockets() -> dict[str, int]:
+    """Give inode -> port of every listening TCP socket of this network namespace."""
+    found: dict[str, int] = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as lines:  # noqa: PTH123 - pathlib costs more than this whole program
+                next(lines, None)
+                for line in lines:
+                    fields = line.split()
+                    if fields[3] == LISTENING:
+                        found[fields[9]] = int(fields[1].rpartition(":")[2], 16)
+        except OSError:
+            continue
+    return found
+
+
+def listens(session: int, sockets: dict[str, int]) -> bool:
+    """Tell whether a process of this session holds one of the listening sockets."""
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        try:
+            if not name.isdigit() or os.getsid(int(name)) != session:
+                continue
+            for fd in os.listdir(f"/proc/{name}/fd"):  # noqa: PTH208
+                link = os.readlink(f"/proc/{name}/fd/{fd}")  # noqa: PTH115
+                if link.startswith("socket:[") and link[8:-1] in sockets:
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def is_ready(pid: int, port: int | None, output: int) -> bool:
+    """Tell whether a stand-in listens where it should, or has printed its line "ready"."""
+    sockets = listening_sockets()
+    if port is not None:
+        return port in sockets.values()
+    head = os.pread(output, 65536, 0)
+    if any(line.strip().lower() == b"ready" for line in head.splitlines()):
+        return True
+    return bool(sockets) and listens(pid, sockets)
+
+
+def tail(output: int) -> str:
+    """Give the end of what a stand-in printed."""
+    size = os.fstat(output).st_size
+    return os.pread(output, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace").strip()
+
+
+def ended(status: int) -> str:
+    """Put a wait status into words."""
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+def start_stand_in(stand_in: dict[str, Any], spec: dict[str, Any]) -> tuple[int, int, str]:
+    """Start one stand-in and wait until it is ready: its pid, its output, and what went wrong."""
+    output = os.memfd_create("stand-in")
+    pid = start(stand_in["argv"], spec, output)
+    deadline = time.monotonic() + stand_in["seconds"]
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return 0, output, f"{ended(status)} before it was ready: {tail(output)}"
+        if is_ready(pid, stand_in["port"], output):
+            return pid, output, ""
+        if time.monotonic() > deadline:
+            return pid, output, f"was not ready after {stand_in['seconds']:g} s: {tail(output)}"
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for(pid: int, stand_ins: dict[int, tuple[str, int]]) -> tuple[int, float, int, str]:
+    """Reap until the command ends: wait status, CPU seconds, peak KiB, and what went wrong."""
+    cpu, peak = 0.0, 0
+    while True:
+        done, status, usage = os.wait4(-1, 0)
+        if done in stand_ins:
+            name, output = stand_ins[done]
+            return -1, cpu, peak, f"stand-in {name!r} {ended(status)} too early: {tail(output)}"
+        cpu += usage.ru_utime + usage.ru_stime
+        peak = max(peak, usage.ru_maxrss)
+        if done == pid:
+            return status, cpu, peak, ""
+
+
+def run(spec: dict[str, Any], result: int) -> None:
+    """Run the stand-ins and the command of `spec`, and write the report to `result`."""
+    os.set_inheritable(result, False)
+    hide()
+    stand_ins: dict[int, tuple[str, int]] = {}
+    try:
+        for stand_in in spec["setup"]:
+            name = " ".join(stand_in["argv"])
+            pid, output, problem = start_stand_in(stand_in, spec)
+            if pid:
+                stand_ins[pid] = (name, output)
+            if problem:
+                say(result, "problem", f"stand-in {name!r} {problem}")
+                return
+        began = time.monotonic()
+        say(result, "started")
+        status, cpu, peak, problem = wait_for(start(spec["argv"], spec, None), stand_ins)
+        if problem:
+            say(result, "problem", problem)
+            return
+        seconds = time.monotonic() - began
+        say(result, "ended", os.waitstatus_to_exitcode(status), seconds, cpu, peak * 1024)
+    finally:
+        for pid in stand_ins:
+            try:
+                os.killpg(pid, SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def main() -> None:
+    """Read the specification from one inherited descriptor and report to another."""
+    with os.fdopen(int(sys.argv[1]), "rb") as source:
+        spec = marshal.load(source)  # noqa: S302 - written by our own parent into a private memfd
+    run(spec, int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
