@@ -35,6 +35,7 @@ check: $(DEV) ## check style, types and who imports whom; all of it, then fail i
 	$(BIN)/ruff check --quiet || status=1; \
 	$(BIN)/ruff format --check --quiet || { $(BIN)/ruff format --diff --quiet || true; status=1; }; \
 	$(BIN)/mypy || status=1; \
+	(cd demo/checkout && ../../$(BIN)/mypy --config-file ../../pyproject.toml .) || status=1; \
 	$(BIN)/lint-imports --no-logo || status=1; \
 	exit $$status
 
