@@ -1,0 +1,1 @@
+"""The web shop's checkout: prices a basket, charges the card, writes the order down."""

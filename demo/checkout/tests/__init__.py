@@ -1,0 +1,1 @@
+"""The tests of the service: `python -m unittest -q`, standard library only."""
