@@ -1,0 +1,163 @@
+"""`halon judge FILE`: the gate over a file of buckets, for people, scripts and replays.
+
+Called by the shell. Reads one JSON object, checks every value, and answers with the gate's own
+verdict; it never guesses at a value that is missing or makes no sense.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from incidents import errors
+from incidents.models import Bucket, Version
+from rollout import gate
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Gates(_Part):
+    max_error_rate: Annotated[float, Field(gt=0, lt=0.9, allow_inf_nan=False)] | None = 0.05
+    max_latency_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    latency_floor_ms: Time = 0.0
+    max_relative: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    min_requests: Count = 0
+
+
+class _Histogram(_Part):
+    le: tuple[Annotated[float, Field(ge=0)], ...]
+    count: tuple[Count, ...]
+
+    @model_validator(mode="after")
+    def _is_cumulative(self) -> Self:
+        if len(self.le) != len(self.count):
+            raise ValueError("'le' and 'count' differ in length")
+        if any(bound != bound for bound in self.le):
+            raise ValueError("'le' holds NaN")
+        if list(self.le) != sorted(set(self.le)):
+            raise ValueError("'le' does not grow")
+        if list(self.count) != sorted(self.count):
+            raise ValueError("'count' is not cumulative")
+        return self
+
+
+class _Bucket(_Part):
+    version: Version
+    start: datetime
+    requests: Count | None
+    errors: Count | None
+    latencies_ms: tuple[Time, ...] | None = None
+    histogram: _Histogram | None = None
+    fingerprints: dict[str, Count] | None = None
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if self.start.tzinfo is None:
+            raise ValueError("'start' has no time zone")
+        if (self.requests is None) != (self.errors is None):
+            raise ValueError("'requests' and 'errors' are measured together or not at all")
+        if self.requests is not None and self.errors is not None and self.errors > self.requests:
+            raise ValueError(f"{self.errors} errors of {self.requests} requests")
+        timed = len(self.latencies_ms or ())
+        if self.histogram is not None and self.histogram.count:
+            timed = max(timed, self.histogram.count[-1])
+        if timed > (self.requests or 0):
+            raise ValueError(f"{timed} response times of {self.requests or 0} requests")
+        return self
+
+
+class _File(_Part):
+    gates: _Gates = _Gates()
+    planned_buckets: Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
+    bucket_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    canary_weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
+    hotfix: Annotated[bool, Field(strict=True)] = False
+    buckets: tuple[_Bucket, ...]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        seen = set()
+        for bucket in self.buckets:
+            key = (bucket.version, bucket.start)
+            if key in seen:
+                raise ValueError(f"two buckets of {bucket.version} start at {bucket.start}")
+            seen.add(key)
+        return self
+
+
+def judge_file(path: Path) -> dict[str, Any]:
+    """Return `{"result", "reason", "missing_requests", "gates"}` for a file of buckets.
+
+    Raises `errors.PermanentFailure` with every mistake of the file when it cannot be judged.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.PermanentFailure(f"{str(path)!r} cannot be read: {error}") from error
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise errors.PermanentFailure(f"{str(path)!r} is not JSON: {error}") from error
+    return judge_content(content, where=str(path))
+
+
+def judge_content(content: object, *, where: str) -> dict[str, Any]:
+    """Return the verdict over parsed content; `where` names it in the error."""
+    try:
+        file = _File.model_validate(content)
+    except ValidationError as error:
+        raise errors.PermanentFailure(
+            f"{where!r} cannot be judged:\n" + "\n".join(_mistakes(error))
+        ) from error
+    limits = gate.Gates(
+        **file.gates.model_dump(),
+        new_errors=any(bucket.fingerprints is not None for bucket in file.buckets),
+        hotfix=file.hotfix,
+    )
+    buckets = [_bucket(item, file.bucket_seconds) for item in file.buckets]
+    try:
+        report = gate.judge(
+            buckets, limits, file.planned_buckets, gate.Look(weight=file.canary_weight)
+        )
+    except ValueError as error:
+        raise errors.PermanentFailure(f"{where!r} cannot be judged: {error}") from error
+    return {
+        "result": report.result.value,
+        "reason": report.reason.value,
+        "missing_requests": report.missing_requests,
+        "gates": [
+            {"name": line.name, "result": line.result.value, "detail": line.detail}
+            for line in report.gates
+        ],
+    }
+
+
+def _mistakes(error: ValidationError) -> Iterable[str]:
+    found = error.errors(include_url=False, include_input=False)
+    for item in found[:20]:
+        place = ".".join(str(part) for part in item["loc"]) or "the file"
+        yield f"  {place}: {item['msg'].removeprefix('Value error, ')}"
+    if len(found) > 20:
+        yield f"  and {len(found) - 20} more"
+
+
+def _bucket(item: _Bucket, seconds: float) -> Bucket:
+    histogram = item.histogram
+    return Bucket(
+        version=item.version,
+        start=item.start.astimezone(UTC),
+        seconds=seconds,
+        requests=item.requests,
+        errors=item.errors,
+        latencies_ms=item.latencies_ms,
+        histogram=tuple(zip(histogram.le, histogram.count, strict=True)) if histogram else None,
+        fingerprints=tuple((item.fingerprints or {}).items()),
+    )

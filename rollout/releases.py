@@ -1,0 +1,108 @@
+"""Checked out revisions of a service, one folder each, complete or absent.
+
+Called by the host before it starts replicas, and the only file of the host that runs git. Reads the
+repository and never writes to it; a repository that is not on this machine is mirrored first.
+"""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from incidents import errors
+
+SECONDS = 120.0
+_HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+def environment() -> dict[str, str]:
+    """Return git's environment: no settings or prompts of the person who started us."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+
+
+def _git(repository: Path, *arguments: str) -> bytes:
+    argv = ["git", "-C", str(repository), "-c", f"core.hooksPath={os.devnull}", *arguments]
+    try:
+        done = subprocess.run(
+            argv, env=environment(), capture_output=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise errors.TemporaryFailure(f"git {arguments[0]} did not finish: {error}") from error
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise errors.PermanentFailure(f"git {arguments[0]} failed in {str(repository)!r}: {said}")
+    return done.stdout
+
+
+class Releases:
+    """The folders `<folder>/releases/<sha>` of one service."""
+
+    def __init__(self, repository: str, folder: Path) -> None:
+        self._folder = folder / "releases"
+        self._mirror = folder / "mirror.git"
+        self._remote = repository
+        local = Path(repository)
+        self._repository = local if local.is_dir() else self._mirror
+
+    def resolve(self, name: str) -> str:
+        """Return the full id of a revision, fetching once when it is not known yet."""
+        if name.startswith("-") or not name:
+            raise errors.PermanentFailure(f"{name!r} is not a revision.")
+        try:
+            return self._commit(name)
+        except errors.PermanentFailure:
+            if self._repository != self._mirror:
+                raise
+            self._fetch()
+            return self._commit(name)
+
+    def checkout(self, name: str) -> Path:
+        """Return the folder that holds a revision's tree, made by `git archive` if need be.
+
+        The folder appears by one rename, so a crash in between leaves nothing that looks complete.
+        """
+        known = self._folder / name
+        if _HEX.fullmatch(name) and known.is_dir():
+            return known  # a running production does not need its repository
+        sha = self.resolve(name)
+        target = self._folder / sha
+        if target.is_dir():
+            return target
+        self._folder.mkdir(parents=True, exist_ok=True)
+        archive = _git(self._repository, "archive", "--format=tar", sha)
+        making = Path(tempfile.mkdtemp(prefix=".making-", dir=self._folder))
+        try:
+            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+                tar.extractall(making, filter="data")
+            making.chmod(0o755)
+            making.rename(target)
+        except (OSError, tarfile.TarError) as error:
+            raise errors.TemporaryFailure(f"{sha} cannot be checked out: {error}") from error
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return target
+
+    def _commit(self, name: str) -> str:
+        if not self._repository.is_dir():
+            raise errors.PermanentFailure(f"{name!r} is not fetched yet.")
+        found = _git(self._repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return found.decode("ascii").strip()
+
+    def _fetch(self) -> None:
+        if not self._mirror.is_dir():
+            self._mirror.mkdir(parents=True)
+            _git(self._mirror, "init", "--quiet", "--bare")
+        _git(self._mirror, "fetch", "--quiet", "--prune", self._remote, "+refs/*:refs/*")
