@@ -54,6 +54,7 @@ class Changes(Table):
     """Where the record of deploys comes from."""
 
     git_tags: str | None = None
+    record: Path | None = None  # JSON lines {"revision", "at"} that the deployer writes
     complete: bool = True  # whether every change of this service appears in that record
 
 

@@ -1,7 +1,7 @@
 """The RQ worker: one OS process per queue, one forked child per job, modules preloaded.
 
-Started by `halon worker --queue NAME`. Differs from RQ's own where RQ would lose or
-double work: a short heartbeat, a child that dies with its worker, JSON instead of pickle, an allow-list of
+Started by `halon worker --queue NAME`. Differs from RQ's own where RQ would lose or double work:
+a short heartbeat, a child that dies with its worker, JSON instead of pickle, an allow-list of
 functions, and no retries, scheduler or recovery (the controller alone wakes runs again).
 """
 

@@ -1,0 +1,100 @@
+"""Everything that a stage or the controller works with, put together at one place.
+
+Made by the entry points (`workers.stages.run_stage`, `workers.controller.run`) after the fork, so
+that no connection is shared between processes. Holds no logic.
+"""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from incidents import errors
+from incidents.approvals import Approvals
+from incidents.knowledge import ActionItems, Costs, KnownIncidents, Ledger
+from incidents.policy import Access
+from incidents.rollouts import Rollouts
+from incidents.service import Incidents
+from incidents.settings import Service, Settings, load_services
+from incidents.stages import Stages
+from incidents.store import Store
+from incidents.timeline import Timeline
+from incidents.timers import Leases, Timers
+
+
+@dataclass(frozen=True)
+class Office:
+    """The store's faces, the services and the shared settings of one process."""
+
+    settings: Settings
+    services: Mapping[str, Service]
+    store: Store
+    incidents: Incidents
+    stages: Stages
+    timeline: Timeline
+    approvals: Approvals
+    rollouts: Rollouts
+    timers: Timers
+    leases: Leases
+    ledger: Ledger
+    costs: Costs
+    action_items: ActionItems
+    known: KnownIncidents
+    owner: str
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.settings.folder.absolute()
+
+    def service(self, name: str | None) -> Service:
+        """Return a configured service; raises `PermanentFailure` when halon.toml has lost it."""
+        if name is None:
+            raise errors.PermanentFailure(
+                "The incident names no service, so there is nothing to look into: "
+                "open it again with `service:NAME`."
+            )
+        if name not in self.services:
+            raise errors.PermanentFailure(
+                f"halon.toml has no service {name!r} any more; put it back, or cancel the incident."
+            )
+        return self.services[name]
+
+
+@contextmanager
+def opened(process: Settings, owner: str, *, key: bytes | None = None) -> Iterator[Office]:
+    """Open the store and read the services; `key` verifies approvals (the controller's only)."""
+    services = {one.name: one for one in load_services(process.file)}
+    store = Store(process.database)
+    try:
+        yield Office(
+            settings=process,
+            services=services,
+            store=store,
+            incidents=Incidents(store),
+            stages=Stages(store),
+            timeline=Timeline(store),
+            approvals=Approvals(store, Access(services, chat_configured=False), key),
+            rollouts=Rollouts(store),
+            timers=Timers(store),
+            leases=Leases(store),
+            ledger=Ledger(store),
+            costs=Costs(store),
+            action_items=ActionItems(store),
+            known=KnownIncidents(store),
+            owner=owner,
+        )
+    finally:
+        store.close()
+
+
+def owner_of(pid: int) -> str:
+    """Return the name under which a worker process leases runs; the supervisor knows its pid."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+def owner_of_parent() -> str:
+    """Return the owner for code that runs in a worker's forked child."""
+    return owner_of(os.getppid())
