@@ -100,9 +100,9 @@ class Server(ThreadingHTTPServer):
         if self.address_family == socket.AF_INET:
             request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.mark(request, busy=False)
-        super().process_request(request, client_address)  # type: ignore[arg-type]
+        super().process_request(request, client_address)
 
-    def shutdown_request(self, request: socket.socket) -> None:
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
         """Forget a connection once it is closed."""
         super().shutdown_request(request)
         with self._changed:
