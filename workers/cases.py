@@ -1,0 +1,140 @@
+"""Makes the case of a stage: the repository's mirror, logs, changes and what was tried before.
+
+Called by `workers.stages` only. Reads the world; changes nothing but our own mirror of the
+repository and the record of changes.
+"""
+
+import fcntl
+import glob
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from agents import case, git, workspace
+from incidents import errors, models, reports
+from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
+from incidents.settings import Service
+from workers.office import Office
+
+LOOK_BACK = timedelta(days=30)
+R = TypeVar("R", bound=reports.Frozen)
+
+
+@contextmanager
+def repository(office: Office, service: Service) -> Iterator[git.Repository]:
+    """Open the fresh bare mirror of a service's repository; one process refreshes it at a time."""
+    folder = office.folder / "repositories"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{service.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        mirror = workspace.mirror(service.repository, folder / f"{service.name}.git")
+    with mirror:
+        yield mirror
+
+
+def learn_changes(office: Office, service: Service) -> tuple[Change, ...]:
+    """Take over what the deployer wrote down, and return every change of the last 30 days."""
+    if service.changes.record is not None:
+        for change in _recorded(service, service.changes.record):
+            office.incidents.record_change(change, MACHINE)
+    since = office.store.now() - LOOK_BACK
+    return tuple(office.incidents.changes(service.name, since))
+
+
+def _recorded(service: Service, path: Path) -> Iterator[Change]:
+    """Read the deployer's record; a line that cannot be read is a gap of that line alone."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return
+    before = None
+    for line in lines:
+        try:
+            row = json.loads(line)
+            at = datetime.fromisoformat(row["at"])
+            revision = str(row["revision"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        yield Change(
+            service=service.name,
+            kind=ChangeKind.DEPLOY,
+            at=at if at.tzinfo else at.replace(tzinfo=UTC),
+            source=f"record {path.name}",
+            before=before,
+            after=revision,
+        )
+        before = revision
+
+
+def log_files(service: Service) -> tuple[Path, ...]:
+    """Return the files that the service's log patterns name, oldest first."""
+    found = {Path(name) for pattern in service.logs for name in glob.glob(pattern)}  # noqa: PTH207  # the patterns are absolute
+    return tuple(sorted((p for p in found if p.is_file()), key=lambda p: p.stat().st_mtime))
+
+
+def deployed_revision(
+    incident: models.Incident, changes: tuple[Change, ...], mirror: git.Repository, branch: str
+) -> str:
+    """Return the revision that ran when the incident opened, else the head of the branch."""
+    deploys = [
+        change.after
+        for change in changes
+        if change.kind is ChangeKind.DEPLOY and change.after and change.at <= incident.opened_at
+    ]
+    for revision in reversed(deploys):
+        try:
+            return mirror.resolve(revision)
+        except errors.NotFound:
+            continue  # a deploy of something that this repository never had
+    return mirror.resolve(f"refs/heads/{branch}")
+
+
+def make(
+    office: Office, incident: models.Incident, service: Service, mirror: git.Repository
+) -> case.Case:
+    """Return the case of an incident as everything known by now describes it."""
+    changes = learn_changes(office, service)
+    made = case.of_service(
+        service,
+        mirror.path,
+        revision=deployed_revision(incident, changes, mirror, service.branch),
+        title=incident.title,
+        incident=incident.id,
+        severity=incident.severity,
+        onset=incident.onset,
+        logs=log_files(service),
+        changes=changes,
+        tried=_tried(office, incident),
+    )
+    return replace(
+        made,
+        diagnosis=latest(office, incident, Stage.DIAGNOSE, reports.Diagnosis),
+        patch=latest(office, incident, Stage.PATCH, reports.Patch),
+    )
+
+
+def latest(office: Office, incident: models.Incident, stage: Stage, kind: type[R]) -> R | None:
+    """Return the newest report of a stage, if it is of that kind."""
+    run = office.stages.last(incident.number, stage)
+    if run is None or run.report is None:
+        return None
+    found = reports.load(run.report)
+    return found if isinstance(found, kind) else None
+
+
+def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
+    """Return the remedies that tests rejected or production refused, so that none comes twice."""
+    tried = []
+    patch: reports.Patch | None = None
+    for run in office.incidents.runs(incident.number):
+        if run.stage is Stage.PATCH and run.report is not None:
+            found = reports.load(run.report)
+            patch = found if isinstance(found, reports.Patch) else None
+        elif patch is not None and run.outcome in (Outcome.REJECT, Outcome.TAKEN_BACK):
+            outcome = f"{run.stage.value}: {run.outcome.value}"
+            tried.append(case.Tried(patch.remedy, patch.digest, outcome, patch.culprit))
+    return tuple(tried)

@@ -1,0 +1,192 @@
+"""THE MAIN FLOW: one wake-up runs one stage of one incident, from claim to what follows.
+
+Called by the RQ worker with a stage run's id. The table `STAGES` names the function of every stage;
+what comes next is `incidents.lifecycle`, applied where the run is finished. Workers never post and
+never move traffic. A broad `except` stands here, at the stage boundary, and nowhere below it.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from datetime import timedelta
+
+from agents import builtin_engine
+from agents.engine import Engine, Role
+from incidents import entries, errors, lifecycle, reports
+from incidents.models import MACHINE, Outcome, Stage, Verdict
+from incidents.stages import Claimed, Ending
+from incidents.steps import Steps
+from workers import cases, deploy, office, review, triage
+from workers.heartbeat import Heartbeat
+from workers.job import Job
+from workers.office import Office
+from workers.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+OUTCOMES = {
+    Verdict.CONFIRMED: Outcome.CONFIRMED,
+    Verdict.LIKELY: Outcome.LIKELY,
+    Verdict.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+    Verdict.NO_CODE_CAUSE: Outcome.NO_CODE_CAUSE,
+}
+
+
+def run_stage(run_id: int) -> None:
+    """Run a stage if it is still to be run; a second wake-up of the same run does nothing."""
+    settings = WorkerSettings()
+    with office.opened(settings, office.owner_of_parent()) as desk:
+        lease = timedelta(seconds=settings.lease_seconds)
+        claimed = desk.stages.claim(run_id, desk.owner, lease)
+        if claimed is None:
+            return
+        with Heartbeat(desk.stages, run_id, claimed.run.fence, lease):
+            work(desk, claimed, builtin_engine.make(settings.sandbox, desk.folder / "agents"))
+
+
+def work(desk: Office, claimed: Claimed, engine: Engine) -> None:
+    """Run the stage of a claimed run and record how it ended."""
+    run = claimed.run
+    try:
+        ending = _ending(desk, claimed, engine)
+        if ending is not None:
+            desk.stages.finish(run.id, run.fence, ending)
+    except errors.StaleFence:
+        log.warning("run %s belongs to another worker now; stopped", run.id)
+    except errors.TemporaryFailure as error:
+        _again(desk, claimed, error)
+    except errors.HalonError as error:
+        _failed(desk, claimed, error.message)
+    except Exception:
+        log.exception("stage %s of %s failed", run.stage, claimed.incident.id)
+        _failed(desk, claimed, f"An error of Halon's own: {traceback.format_exc(limit=-3)}")
+
+
+def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
+    run, incident = claimed.run, claimed.incident
+    job = Job(
+        desk,
+        run,
+        incident,
+        desk.service(run.service or incident.service),
+        Steps(desk.store, run.id, run.fence),
+        engine,
+    )
+    target = lifecycle.target(incident.severity, run.stage)
+    desk.timeline.append(incident.number, entries.stage_started(run, engine.name, target), MACHINE)
+    try:
+        return STAGES[run.stage](job)
+    except errors.Cancelled:
+        return Ending(Outcome.CANCELLED)
+
+
+def diagnose(job: Job) -> Ending:
+    """Find the cause and prove it."""
+    found = _play(job, Role.BUG_DIAGNOSTICIAN)
+    if not isinstance(found, reports.Diagnosis):
+        raise errors.PermanentFailure(f"{job.engine.name} answered with a {found.kind}")
+    return _reported(job, found, OUTCOMES[found.verdict], human=_advice(found))
+
+
+def patch(job: Job) -> Ending:
+    """Make the smallest safe change, or say why there is none."""
+    made = _play(job, Role.PATCH_DEVELOPER)
+    outcome = Outcome.PATCHED if isinstance(made, reports.Patch) else Outcome.NONE_SAFE
+    return _reported(job, made, outcome)
+
+
+def test(job: Job) -> Ending:
+    """Try the patch in five ways."""
+    tested = _play(job, Role.HOTFIX_TESTER)
+    if not isinstance(tested, reports.TestReport):
+        raise errors.PermanentFailure(f"{job.engine.name} answered with a {tested.kind}")
+    return _reported(job, tested, Outcome.APPROVE if tested.approve else Outcome.REJECT)
+
+
+def escalate(job: Job) -> Ending:
+    """Hand over to people, with everything that was tried."""
+    tried = [
+        f"{run.stage.value} {run.attempt}: {run.outcome.value if run.outcome else run.state.value}"
+        for run in job.office.incidents.runs(job.incident.number)
+        if run.id != job.run.id and run.finished_at is not None
+    ]
+    return Ending(
+        Outcome.NOTHING,
+        human="Halon has no further step of its own. Tried: " + "; ".join(tried) + ". "
+        "The reports above hold the evidence and the gaps; `/incident mitigated WHAT` records "
+        "what you do, `/incident resolve` ends it.",
+    )
+
+
+def contain(job: Job) -> Ending:
+    """Return to the last good version; offered, never begun by itself."""
+    return deploy.contain(job)
+
+
+STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
+    Stage.TRIAGE: triage.triage,
+    Stage.CONTAIN: contain,
+    Stage.DIAGNOSE: diagnose,
+    Stage.PATCH: patch,
+    Stage.TEST: test,
+    Stage.DEPLOY: deploy.plan,  # answers None: the controller goes on from there
+    Stage.REVIEW: review.review,
+    Stage.ESCALATE: escalate,
+}
+
+
+def _play(job: Job, role: Role) -> reports.Report:
+    """Let the engine play a role once; a rerun after a crash gets the stored report."""
+    with cases.repository(job.office, job.service) as mirror:
+        made = cases.make(job.office, job.incident, job.service, mirror)
+        inputs = {"revision": made.revision, "attempt": job.run.attempt, "tried": len(made.tried)}
+        stored = job.steps.step(
+            role.value,
+            inputs,
+            lambda: job.engine.run(role, made, job.budget()).model_dump(mode="json"),
+        )
+    return reports.load(stored)
+
+
+def _reported(job: Job, report: reports.Report, outcome: Outcome, human: str = "") -> Ending:
+    content = report.model_dump(mode="json")
+    return Ending(
+        outcome,
+        report=content,
+        entries=(entries.report(job.run.stage, content),),
+        human=human,
+        engine=job.engine.name,
+    )
+
+
+def _advice(found: reports.Diagnosis) -> str:
+    """Return what a human must do when the table calls for one."""
+    where = found.root_cause.dependency if found.root_cause else None
+    place = f"Look at {where}" if where else "Look at the evidence"
+    return (
+        f"{found.summary} {place}; no patch is proposed. "
+        "`/incident mitigated WHAT` records what stopped the harm, then `/incident resolve`."
+    )
+
+
+def _again(desk: Office, claimed: Claimed, error: errors.TemporaryFailure) -> None:
+    again = desk.stages.retry(claimed.run.id, claimed.run.fence, error.retry_after, error.message)
+    if again is None:
+        _failed(desk, claimed, error.message)
+
+
+def _failed(desk: Office, claimed: Claimed, message: str) -> None:
+    """End the run as failed; when even that is not ours to write any more, someone else goes on."""
+    run = claimed.run
+    trouble = entries.trouble(
+        f"The stage {run.stage.value} could not finish: {message}",
+        "Read the sentence, mend it, then `/incident escalate`; nothing recorded is lost.",
+    )
+    try:
+        desk.stages.finish(
+            run.id,
+            run.fence,
+            Ending(Outcome.FAILED, entries=(trouble,), human=message, error=message),
+        )
+    except errors.StaleFence:
+        log.warning("run %s belongs to another worker now; stopped", run.id)
