@@ -86,9 +86,10 @@ class Server(ThreadingHTTPServer):
         self.draining = False
         self._connections: dict[socket.socket, bool] = {}
         self._changed = threading.Condition()
-        if isinstance(address, str):
+        self._path = Path(address) if isinstance(address, str) else None
+        if self._path is not None:
             self.address_family = socket.AF_UNIX
-            Path(address).unlink(missing_ok=True)
+            self._path.unlink(missing_ok=True)
         super().__init__(address, Handler)  # type: ignore[arg-type]
 
     def server_bind(self) -> None:
@@ -124,8 +125,8 @@ class Server(ThreadingHTTPServer):
         """Stop accepting, answer everything that was sent; False if the time ran out."""
         self.draining = True
         self.shutdown()
-        if isinstance(self.server_address, str):
-            Path(self.server_address).unlink(missing_ok=True)
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         self._accept_the_waiting()
         self.socket.close()
         time.sleep(LINGER_SECONDS)

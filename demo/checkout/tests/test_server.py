@@ -5,6 +5,7 @@ import json
 import socket
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -12,6 +13,22 @@ from checkout.app import App
 from checkout.journal import Journal, Label
 from checkout.server import Server
 from tests import shops
+
+
+class Held(shops.Provider):
+    """A provider that can be made to wait in the middle of a charge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+        self.go = threading.Event()
+        self.go.set()
+
+    def charge(self, cents: int, card: str, reference: str) -> str:
+        """Charge when let go."""
+        self.asked.set()
+        self.go.wait(10)
+        return super().charge(cents, card, reference)
 
 
 class ServerTest(unittest.TestCase):
@@ -24,7 +41,8 @@ class ServerTest(unittest.TestCase):
         self.log = Path(folder.name) / "access.log"
         self.path = str(Path(folder.name) / "s")
         label = Label("canary", "abc")
-        app = App(shops.open_shop(shops.Provider()), Journal(label, self.log), label)
+        self.provider = Held()
+        app = App(shops.open_shop(self.provider), Journal(label, self.log), label)
         self.server = Server(self.path, app, label)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
@@ -54,9 +72,17 @@ class ServerTest(unittest.TestCase):
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         self.assertEqual([("canary", 200)] * 3, [(one["version"], one["status"]) for one in lines])
 
-    def test_a_request_sent_while_stopping_is_answered(self) -> None:
+    def test_an_order_in_the_middle_of_its_charge_is_finished(self) -> None:
+        self.provider.go.clear()
         connection = self.connect()
-        connection.request("GET", "/cart/mug:1")
-        self.assertTrue(self.server.drain())
+        connection.request("POST", "/checkout", json.dumps(shops.order()))
+        self.assertTrue(self.provider.asked.wait(10))
+        stopping = threading.Thread(target=self.server.drain)
+        stopping.start()
+        while not self.server.draining:
+            time.sleep(0.001)
+        self.provider.go.set()
         response = connection.getresponse()
+        response.read()
+        stopping.join()
         self.assertEqual((200, "close"), (response.status, response.headers["Connection"]))
