@@ -82,10 +82,10 @@ def is_far(history: History, trace: str) -> bool:
     if history.guilty is None:
         return False
     commit = history.commits[history.guilty]
-    after = final_files(history.world, commit.tree)
-    before = final_files(history.world, history.commits[commit.parents[0]].tree)
+    after, before = commit.tree.files, history.commits[commit.parents[0]].tree.files
     changed = {path for path in after | before if after.get(path) != before.get(path)}
-    return not any(f'/{path.removeprefix(history.world.layout)}"' in trace for path in changed)
+    now = {spell(history.world, history.tree.current(path)) for path in changed}
+    return not any(f'/{path}"' in trace for path in now)
 
 
 def _examine_innocent(exam: Exam, case: Innocent, head: Path, good: Path) -> None:

@@ -45,8 +45,8 @@ def write_repository(history: History, repo: Path) -> list[str]:
     stream = bytearray()
     authors = [f"dev-{letter} <dev-{letter}@example.invalid>" for letter in "abcd"]
     for index, commit in enumerate(history.commits):
-        when = f"{int(commit.when.timestamp())} {commit.when.strftime('%z')}"
-        who = f"{world.rng.choice(authors)} {when}"
+        clock = f"{int(commit.when.timestamp())} {commit.when.strftime('%z')}"
+        who = f"{world.rng.choice(authors)} {clock}"
         message = spell(world, commit.message).encode()
         stream += f"commit refs/heads/{plan.branch}\nmark :{index + 1}\n".encode()
         stream += f"author {who}\ncommitter {who}\ndata {len(message)}\n".encode() + message + b"\n"

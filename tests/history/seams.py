@@ -73,7 +73,6 @@ def config_tax(world: World) -> Fault:
         total(world, world.request()),
         None,
         "audit: tax is lower than declared",
-        far=True,
         names=PRICE_NAMES,
         decoy=(
             "Name the exact tax",
@@ -177,7 +176,6 @@ def sql_column(world: World) -> Fault:
         f"app = App()\napp.handle({request!r})\nassert app.newest() == [{request['number']!r}]",
         f"app = App()\napp.handle({request!r})\napp.newest()",
         "query failed",
-        far=True,
         crash="xstore",
         names=STORE_NAMES,
         decoy=(
