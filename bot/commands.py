@@ -1,0 +1,268 @@
+"""Carries out what people say: the one road of slash commands, mentions, buttons and pages.
+
+Called by every platform with a typed line or a vote, the person, and a key that makes the act
+happen once. Asks `incidents.policy` first, changes through `incidents.service` and
+`incidents.approvals`, and answers in one sentence. Never posts: the timeline does.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot import parsing, words
+from bot.parsing import Command, Misunderstood, Verb
+from bot.words import Said
+from incidents import errors
+from incidents.approvals import Approvals, Decision
+from incidents.models import (
+    Act,
+    Answer,
+    Change,
+    ChangeKind,
+    EntryKind,
+    Incident,
+    Person,
+    Stage,
+)
+from incidents.policy import Access, Refused, may
+from incidents.rollouts import Rollouts
+from incidents.service import Incidents, Opening
+from incidents.stages import Stages
+from incidents.timeline import Draft, Timeline
+
+ACTS: dict[Verb, Act] = {
+    Verb.OPEN: Act.OPEN,
+    Verb.STATUS: Act.STATUS,
+    Verb.LIST: Act.STATUS,
+    Verb.HELP: Act.STATUS,
+    Verb.SEVERITY: Act.SEVERITY,
+    Verb.ACK: Act.ACK,
+    Verb.OWN: Act.OWN,
+    Verb.NOTE: Act.NOTE,
+    Verb.CHANGED: Act.CHANGED,
+    Verb.HOLD: Act.HOLD,
+    Verb.ROLLBACK: Act.TAKE_BACK,
+    Verb.MITIGATED: Act.MITIGATED,
+    Verb.ESCALATE: Act.ESCALATE,
+    Verb.RESOLVE: Act.RESOLVE,
+    Verb.REOPEN: Act.RESOLVE,
+    Verb.CANCEL: Act.CANCEL,
+    Verb.CLOSE: Act.CLOSE,
+    Verb.PUBLISH: Act.PUBLISH,
+}  # APPROVE and REFUSE are judged by `approvals.decide`, which knows what is asked
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Carries out commands over the store's faces; blocking, so call it in a thread."""
+
+    incidents: Incidents
+    stages: Stages
+    timeline: Timeline
+    approvals: Approvals
+    rollouts: Rollouts
+    access: Callable[[], Access]
+
+    def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
+        """Carry out a typed line; `thread` is the INC-n that it was typed in."""
+        parsed = parsing.parse(line, words.names(self.access().services), thread)
+        if isinstance(parsed, Misunderstood):
+            return Said(parsed.reason, False, thread, parsed.try_this)
+        try:
+            return self._carry_out(parsed, person, key)
+        except errors.HalonError as error:
+            return Said(error.message, False, parsed.incident)
+
+    def vote(self, approval: str, person: Person, answer: Answer, key: str) -> Said:
+        """Answer the question that a message asks."""
+        try:
+            return self._voted(
+                self.approvals.decide(approval, person, answer, None, key), answer
+            )
+        except errors.HalonError as error:
+            return Said(error.message, False, error.incident_id)
+
+    def withdraw(self, approval: str, person: Person, key: str) -> Said:
+        """Take one's yes back, as long as the step has not begun."""
+        try:
+            decision = self.approvals.withdraw(approval, person, key)
+        except errors.HalonError as error:
+            return Said(error.message, False, error.incident_id)
+        return Said(
+            decision.reason or "Your yes is withdrawn; nothing moves.",
+            decision.accepted,
+            f"INC-{decision.approval.incident}",
+        )
+
+    def publish(self, incident: str, text: str, person: Person, key: str) -> Said:
+        """Publish the review as a human has edited it (Markdown)."""
+        try:
+            found = self.incidents.find(incident)
+            self._allow(Act.PUBLISH, person, found)
+            review = self.stages.last(found.number, Stage.REVIEW)
+            if review is None:
+                raise errors.WrongState(f"{found.id} has no review yet.", incident_id=found.id)
+            content = {"text": text} if text.strip() else {}
+            self.timeline.append(
+                found.number, Draft(EntryKind.PUBLISHED, content, "review"), person
+            )
+        except errors.HalonError as error:
+            return Said(error.message, False, incident)
+        return Said("The review is published.", True, found.id)
+
+    def _carry_out(self, command: Command, person: Person, key: str) -> Said:
+        if command.verb is Verb.HELP:
+            return Said(words.help_text(command.text))
+        if command.verb is Verb.OPEN:
+            return self._open(command, person, key)
+        if command.verb is Verb.LIST:
+            return Said(words.listing(self.incidents.list()))
+        incident = self.incidents.find(command.incident or "")
+        if command.verb in ACTS:
+            self._allow(ACTS[command.verb], person, incident)
+        return _DO[command.verb](self, command, incident, person, key)
+
+    def _allow(self, act: Act, person: Person, incident: Incident | None) -> None:
+        service = incident.service if incident else None
+        answer = may(act, person, service, self.access())
+        if isinstance(answer, Refused):
+            raise errors.NotAllowed(
+                answer.reason, incident_id=incident.id if incident else None
+            )
+
+    def _open(self, command: Command, person: Person, key: str) -> Said:
+        self._allow(Act.OPEN, person, None)
+        incident = self.incidents.open(
+            Opening(
+                title=command.text,
+                reporter=person,
+                key=key,
+                severity=command.severity,
+                service=command.service,
+                emergency=command.emergency,
+            )
+        )
+        return Said(
+            f"{incident.id} is open as {incident.severity}: {incident.title}", True, incident.id
+        )
+
+    def _status(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        pending = self.approvals.pending(incident.number)
+        runs = self.incidents.runs(incident.number)
+        return Said(words.status(incident, runs, pending), True, incident.id)
+
+    def _severity(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        if command.severity is None:
+            raise errors.WrongState("Name a severity: P0 to P3.", incident_id=incident.id)
+        changed = self.incidents.change_severity(incident.number, command.severity, person)
+        return Said(f"{incident.id} is {changed.severity} now.", True, incident.id)
+
+    def _ack(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.acknowledge(incident.number, person)
+        return Said(f"You have {incident.id}.", True, incident.id)
+
+    def _own(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.own(incident.number, person)
+        return Said(f"You are the commander of {incident.id}.", True, incident.id)
+
+    def _note(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.note(incident.number, person, command.text)
+        return Said("Noted.", True, incident.id)
+
+    def _changed(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        if incident.service is None:
+            raise errors.WrongState(f"{incident.id} names no service.", incident_id=incident.id)
+        first, _, rest = command.text.partition(" ")
+        kinds = {kind.value: kind for kind in ChangeKind}
+        kind = kinds.get(first.lower(), ChangeKind.INFRA)
+        change = Change(
+            service=incident.service,
+            kind=kind,
+            at=self.timeline.now(),
+            source=str(person),
+            note=rest if first.lower() in kinds else command.text,
+        )
+        self.incidents.record_change(change, person, incident.number)
+        return Said(f"Recorded as a change of {incident.service}.", True, incident.id)
+
+    def _answer(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        pending = self.approvals.pending(incident.number)
+        if not pending:
+            raise errors.WrongState(
+                f"{incident.id} asks nothing right now.", incident_id=incident.id
+            )
+        answer = Answer.YES if command.verb is Verb.APPROVE else Answer.NO
+        asked = pending[-1]
+        return self._voted(self.approvals.decide(asked.id, person, answer, None, key), answer)
+
+    def _voted(self, decision: Decision, answer: Answer) -> Said:
+        done = "Approved." if answer is Answer.YES else "Refused."
+        return Said(
+            decision.reason or done, decision.accepted, f"INC-{decision.approval.incident}"
+        )
+
+    def _hold(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self._request(Act.HOLD, incident, person)
+        return Said("The canary stays where it is.", True, incident.id)
+
+    def _rollback(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self._request(Act.TAKE_BACK, incident, person)
+        return Said("Taking the canary back.", True, incident.id)
+
+    def _request(self, act: Act, incident: Incident, person: Person) -> None:
+        rolling = self.rollouts.open_rollouts(incident=incident.number)
+        if not rolling:
+            raise errors.WrongState(
+                f"{incident.id} has no rollout that is open.", incident_id=incident.id
+            )
+        for rollout in rolling:
+            self.rollouts.request(rollout.id, act, person)
+
+    def _mitigated(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.mitigated(incident.number, person, command.text)
+        return Said(f"{incident.id} is mitigated.", True, incident.id)
+
+    def _escalate(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        if command.text:
+            self.incidents.note(incident.number, person, command.text)
+        self.stages.queue_stage(incident.number, Stage.ESCALATE, person)
+        return Said(f"{incident.id} is escalated.", True, incident.id)
+
+    def _resolve(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.resolve(incident.number, person, command.text)
+        return Said(f"{incident.id} is resolved; the review is being written.", True, incident.id)
+
+    def _reopen(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.reopen(incident.number, person, command.text)
+        return Said(f"{incident.id} is open again.", True, incident.id)
+
+    def _cancel(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.cancel(incident.number, person, command.text)
+        return Said(f"{incident.id} is cancelled; what runs stops.", True, incident.id)
+
+    def _close(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.close(incident.number, person)
+        return Said(f"{incident.id} is closed.", True, incident.id)
+
+    def _publish(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        return self.publish(incident.id, command.text, person, key)
+
+
+_DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
+    Verb.STATUS: Commands._status,
+    Verb.SEVERITY: Commands._severity,
+    Verb.ACK: Commands._ack,
+    Verb.OWN: Commands._own,
+    Verb.NOTE: Commands._note,
+    Verb.CHANGED: Commands._changed,
+    Verb.APPROVE: Commands._answer,
+    Verb.REFUSE: Commands._answer,
+    Verb.HOLD: Commands._hold,
+    Verb.ROLLBACK: Commands._rollback,
+    Verb.MITIGATED: Commands._mitigated,
+    Verb.ESCALATE: Commands._escalate,
+    Verb.RESOLVE: Commands._resolve,
+    Verb.REOPEN: Commands._reopen,
+    Verb.CANCEL: Commands._cancel,
+    Verb.CLOSE: Commands._close,
+    Verb.PUBLISH: Commands._publish,
+}
