@@ -1,7 +1,7 @@
-"""What the war room needs of the rest of Halon: the store's faces, and one who carries out commands.
+"""What the war room needs of the rest of Halon: the store's faces, and who carries out commands.
 
 Put together by `bot.app` (and by tests), handed to `bot.web.app.create`. Frozen; holds no logic.
-The page only reads; whatever changes an incident goes through `Speaker`, the one road of every chat.
+The page only reads; what changes an incident goes through `Speaker`, the one road of every chat.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True)
 class Said:
-    """What became of a command or a vote: the sentence for the person, and the line to type instead."""
+    """What became of a command or vote: the sentence for the person, and what to type instead."""
 
     text: str
     accepted: bool = True
