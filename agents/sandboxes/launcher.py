@@ -143,7 +143,8 @@ def main(spec_fd: int, result: int) -> None:
     with os.fdopen(spec_fd, "rb") as source:
         spec = marshal.load(source)  # noqa: S302 - written by our own parent into a private memfd
     signal.signal(signal.SIGTERM, kill_child)
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
+    # Halon's death is told as SIGTERM, so that there is time to kill what has no walls around it.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if os.getppid() != spec["parent"]:
         sys.exit(1)
@@ -154,7 +155,9 @@ def main(spec_fd: int, result: int) -> None:
         inside.say(result, "broken", error)
         return
     # Unsharing a user namespace gains capabilities, which clears the death signal.
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != spec["parent"]:
+        kill_child(signal.SIGTERM, None)
     for fd in (1, 2):
         os.close(fd)
     inside.say(result, "cost", *reap(child))

@@ -1,3 +1,5 @@
+"""The repository is read as git itself reads it, and nothing that it names is started."""
+
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -283,7 +285,7 @@ def test_a_patch_is_applied_in_memory_or_refused(
     patch = repository.diff("HEAD~1", "HEAD")
 
     assert repository.tree_of("HEAD") == repository.apply("HEAD~1", patch)
-    with pytest.raises(gitcalls.GitFailed, match="patch failed: shop.py"):
+    with pytest.raises(gitcalls.GitFailed, match=r"patch failed: shop\.py"):
         repository.apply("HEAD", patch)
 
 
