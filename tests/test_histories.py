@@ -22,27 +22,27 @@ LONGEST = 110  # seconds
 
 # Chosen so that every twist is in at least one: merge, rename, shim, conflict, reapply, latent, ...
 GUILTY = [
-    ("none", 2),
-    ("none", 3),
+    ("none", 5),
     ("key", 4),
     ("type", 4),
-    ("value", 4),
+    ("type", 20),
+    ("value", 0),
+    ("value", 3),
     ("config", 8),
-    ("timeout", 2),
     ("timeout", 3),
-    ("import", 3),
-    ("sql", 5),
-    ("encoding", 8),
-    ("regex", 0),
+    ("import", 4),
+    ("sql", 10),
+    ("encoding", 3),
+    ("regex", 3),
     ("intermittent", 3),
 ]
 INNOCENT = [
     ("environment", 6),
     ("data", 5),
-    ("dependency", 2),
+    ("dependency", 4),
     ("flaky", 3),
     ("older", 5),
-    ("production only", 4),
+    ("production only", 3),
 ]
 
 

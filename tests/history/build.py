@@ -150,14 +150,14 @@ def _begin(history: History, case: Fault | Innocent) -> None:
 
     def first(tree: Tree) -> None:
         tree.files |= {path: text for path, text in files.items() if path not in later}
+        if isinstance(case, Innocent) and case.base:
+            case.base(tree)  # in the first commit, so that no commit can be said to have brought it
 
     def second(tree: Tree) -> None:
         tree.files |= {path: files[path] for path in later}
 
     history.commit("Begin", first)
     history.commit("Tests and a word of welcome", second)
-    if isinstance(case, Innocent) and case.base:
-        history.commit("As it runs in production", case.base)
 
 
 def _make_and_take_back(history: History, case: Fault) -> None:

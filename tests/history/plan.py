@@ -77,6 +77,9 @@ def draw_plan(rng: random.Random, case: Fault | Innocent) -> Plan:
     decoys = ("", "before", "after") if guilty else ("after",)
     decoy = rng.choice(decoys) if case.decoy else ""
     merge = rng.random() < 0.25 and not newest
+    good = rng.choice(("sha", "short", "tag", "null"))
+    if case.kind == "older" and good == "null":
+        good = "sha"  # only against a revision called good is this failure nobody's in the range
     return Plan(
         place=place,
         runner="script" if place == "with" and runner == "unittest" else runner,
@@ -98,7 +101,7 @@ def draw_plan(rng: random.Random, case: Fault | Innocent) -> Plan:
         newest=newest,
         dirty=rng.random() < 0.12,
         injected=rng.random() < 0.15,
-        good=rng.choice(("sha", "short", "tag", "null")),
+        good=good,
         trace=rng.choice(("file", "file", "log")),
         branch=rng.choice(("main", "master", "trunk", "release/2")),
         length=(rng.randint(2, 7), rng.randint(1, 9), 0 if newest else rng.randint(1, 9)),
