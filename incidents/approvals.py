@@ -4,12 +4,35 @@ Reactions, buttons and commands all come here. The MAC key is held by bot and co
 built without a key, this class can ask but neither decide nor verify.
 """
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from typing import Any
 
-from incidents.models import Act, Answer, Approval, Person, Result, Verdict
+from sqlalchemy import or_, select, update
+
+from incidents import errors, mac, moves, policy, rows, schema, timeline
+from incidents.columns import canonical
+from incidents.models import (
+    MACHINE,
+    Act,
+    Answer,
+    Approval,
+    ApprovalState,
+    EntryKind,
+    Incident,
+    Person,
+    Result,
+    Verdict,
+)
 from incidents.policy import Access
-from incidents.store import Store
+from incidents.store import Store, Tx
+from incidents.timeline import Draft
+
+_A, _V, _R = schema.approval, schema.vote, schema.rollout
+_S = ApprovalState
+TAKES_ANSWERS = (_S.ASKED, _S.WITHDRAWN)
+THROUGH = "through "  # a scope that covers every phase up to its figure, while every gate passes
 
 
 @dataclass(frozen=True)
@@ -56,19 +79,39 @@ class Approvals:
     def __init__(
         self, store: Store, access: Access | None = None, key: bytes | None = None
     ) -> None:
-        raise NotImplementedError
+        self._store, self._access, self._key = store, access, key
 
     def ask(self, question: Question) -> Approval:
         """Ask people; an older open question of the same rollout (or act) is superseded."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            rows.lock_incident(tx, question.incident)
+            made = hashlib.sha256(question.key.encode()).hexdigest()[:16]
+            named = asdict(question) | {"id": made, "author": question.author}
+            del named["key"], named["expires"]
+            asked = {
+                "state": _S.ASKED,
+                "asked_at": tx.now,
+                "expires_at": tx.now + question.expires,
+            }
+            if tx.insert_new(_A, named | asked) is not None:
+                approval = _get(tx, made)
+                _supersede(tx, approval)
+                timeline.append(tx, approval.incident, _question(approval), MACHINE)
+            return _get(tx, made)
 
     def get(self, approval_id: str) -> Approval:
         """Return an approval; raises `errors.NotFound`."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            return _get(tx, approval_id)
 
     def pending(self, incident: int) -> list[Approval]:
         """Return the questions that still take an answer, newest last."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            where = (_A.c.incident == incident, _A.c.state.in_(TAKES_ANSWERS))
+            found = tx.run(
+                select(_A).where(*where, _A.c.expires_at > tx.now).order_by(_A.c.asked_at, _A.c.id)
+            )
+            return [rows.approval(row) for row in found]
 
     def decide(
         self,
@@ -83,20 +126,257 @@ class Approvals:
         `expected` is what the voter's message showed; None only where the place itself shows the
         current question (a typed command), and then the stored one is taken.
         """
-        raise NotImplementedError
+        access, key = self._judges()
+        with self._store.write() as tx:
+            approval, incident = _locked(tx, approval_id)
+            if (seen := _voted(tx, event_key, approval)) is not None:
+                return seen
+            if approval.state is _S.GRANTED and answer is Answer.YES:
+                return _already(tx, approval, person, event_key, access)
+            refusal = _stale(tx, approval, answer, expected)
+            if refusal is None:
+                allowed = policy.may_answer(approval, person, answer, incident, access)
+                refusal = allowed.reason if isinstance(allowed, policy.Refused) else None
+            if refusal is not None:
+                return _refuse(tx, approval, person, answer, event_key, refusal)
+            return _accept(tx, approval, person, answer, event_key, key)
 
     def withdraw(self, approval_id: str, person: Person, event_key: str) -> Decision:
         """Take one's yes back; accepted only before the step has started."""
-        raise NotImplementedError
+        access, _ = self._judges()
+        with self._store.write() as tx:
+            approval, _incident = _locked(tx, approval_id)
+            if (seen := _voted(tx, event_key, approval)) is not None:
+                return seen
+            by = approval.decided_by
+            mine = by is not None and access.voice(by) == access.voice(person)
+            if approval.state is _S.USED and mine:
+                reason = "The step has started; say `hold` or `rollback` to stop it."
+                return _refuse(tx, approval, person, None, event_key, reason)
+            if approval.state is not _S.GRANTED or not mine:
+                return Decision(False, "There is no yes of yours to take back.", approval)
+            cleared = {"decided_by": None, "decided_at": None, "mac": None}
+            _put(tx, approval, state=_S.WITHDRAWN, **cleared)
+            _record(tx, approval, person, None, event_key, (True, "withdrawn"))
+            _say(tx, approval, EntryKind.WITHDRAWN, person, {})
+            return Decision(True, "withdrawn", _get(tx, approval_id))
 
     def expire_due(self) -> list[Approval]:
-        """Expire what is past its time and return it."""
-        raise NotImplementedError
+        """Expire what is past its time, a yes that was never used included, and return it."""
+        states = (*TAKES_ANSWERS, _S.GRANTED)
+        with self._store.write() as tx:
+            where = (_A.c.state.in_(states), _A.c.expires_at <= tx.now)
+            found = tx.run(select(_A.c.id).where(*where).order_by(_A.c.incident)).scalars().all()
+            expired = []
+            for approval_id in found:
+                approval, _ = _locked(tx, approval_id)
+                if approval.state in states:
+                    _put(tx, approval, state=_S.EXPIRED)
+                    _say(tx, approval, EntryKind.REFUSED, MACHINE, {"reason": "expired"})
+                    expired.append(_get(tx, approval_id))
+            return expired
 
     def granted(self, rollout: str, scope: str, step: str) -> Approval | None:
-        """Return a verified yes that covers a phase ("50" or "through 100"), unused or used for `step`."""
-        raise NotImplementedError
+        """Return a verified yes that covers a phase ("50" or "100"), unused or used for `step`.
+
+        A forged row, or one for another plan than the rollout now has, is nobody's yes; the first
+        is told in the timeline once.
+        """
+        _, key = self._judges()
+        with self._store.write() as tx:
+            named = tx.run(select(_R).where(_R.c.id == rollout)).first()
+            found = tx.run(
+                select(_A)
+                .where(_A.c.rollout == rollout, _A.c.state.in_((_S.GRANTED, _S.USED)))
+                .order_by(_A.c.asked_at.desc(), _A.c.id)
+            ).all()
+            for approval in map(rows.approval, found):
+                if not covers(approval.scope, scope) or not _usable(tx, approval, step):
+                    continue
+                if not mac.verify(key, approval):
+                    _tell_forged(tx, approval)
+                elif named is None or _same_plan(rows.rollout(named).plan, named, approval):
+                    return approval
+            return None
 
     def use(self, approval_id: str, step: str) -> Approval:
-        """Spend a yes on a step, again for the same step is fine; raises `NotAllowed`, `WrongState`."""
-        raise NotImplementedError
+        """Spend a yes on a step, the same step again is fine; raises `NotAllowed`, `WrongState`."""
+        _, key = self._judges()
+        with self._store.write() as tx:
+            approval, incident = _locked(tx, approval_id)
+            if not _usable(tx, approval, step):
+                raise errors.WrongState(
+                    f"Approval {approval_id!r} is {approval.state.value}; it cannot be used "
+                    f"for {step!r}. Ask again.",
+                    incident_id=incident.id,
+                )
+            if not mac.verify(key, approval):
+                raise errors.NotAllowed(
+                    f"Approval {approval_id!r} does not carry the seal of what it says; "
+                    "somebody wrote it past `decide`. Ask again, and look at who can write to the "
+                    "database.",
+                    incident_id=incident.id,
+                )
+            _put(tx, approval, state=_S.USED, used_for=step)
+            return _get(tx, approval_id)
+
+    def _judges(self) -> tuple[Access, bytes]:
+        if self._access is None or self._key is None:
+            raise errors.NotAllowed("Without the approval key a process may ask, never decide.")
+        return self._access, self._key
+
+
+def covers(scope: str, phase: str) -> bool:
+    """Return whether a scope covers a phase: "50" covers "50", "through 50" covers "10" as well."""
+    if not scope.startswith(THROUGH):
+        return scope == phase
+    limit, wanted = scope.removeprefix(THROUGH), phase.removeprefix(THROUGH)
+    return limit.isdecimal() and wanted.isdecimal() and int(wanted) <= int(limit)
+
+
+def digest(plan: Any) -> str:
+    """Return the hash of a plan by which approvals name it."""
+    return hashlib.sha256(canonical(plan).encode()).hexdigest()
+
+
+def _usable(tx: Tx, approval: Approval, step: str) -> bool:
+    if approval.state is _S.GRANTED:
+        return approval.expires_at > tx.now
+    # A used one: the same step after a crash, or the next phase of a "through".
+    through = approval.scope.startswith(THROUGH)
+    return approval.state is _S.USED and (approval.used_for == step or through)
+
+
+def _same_plan(plan: Any, rollout: Any, approval: Approval) -> bool:
+    # The plan itself is hashed again: its stored hash could be kept while the plan was changed.
+    named = (approval.plan_hash, approval.patch_digest)
+    return named == (digest(plan), rollout.patch_digest)
+
+
+def _get(tx: Tx, approval_id: str) -> Approval:
+    row = tx.run(select(_A).where(_A.c.id == approval_id)).first()
+    if row is None:
+        raise errors.NotFound(f"There is no approval {approval_id!r}.")
+    return rows.approval(row)
+
+
+def _locked(tx: Tx, approval_id: str) -> tuple[Approval, Incident]:
+    incident = rows.lock_incident(tx, _get(tx, approval_id).incident)
+    return _get(tx, approval_id), incident
+
+
+def _put(tx: Tx, approval: Approval, **values: Any) -> None:
+    tx.run(update(_A).where(_A.c.id == approval.id).values(**values))
+
+
+def _supersede(tx: Tx, newer: Approval) -> None:
+    same = _A.c.rollout == newer.rollout if newer.rollout else _A.c.act == newer.act
+    other_plan = or_(_A.c.plan_hash != newer.plan_hash, _A.c.patch_digest != newer.patch_digest)
+    open_ = _A.c.state.in_(TAKES_ANSWERS)
+    voided = _A.c.state.in_((_S.GRANTED, _S.USED)) & other_plan
+    where = (_A.c.incident == newer.incident, _A.c.id != newer.id, same, or_(open_, voided))
+    tx.run(update(_A).where(*where).values(state=_S.SUPERSEDED))
+
+
+def _question(approval: Approval) -> Draft:
+    return Draft(EntryKind.QUESTION, _content(approval), f"approval-{approval.id}")
+
+
+def _content(approval: Approval) -> dict[str, Any]:
+    return {
+        "approval": approval.id,
+        "act": approval.act.value,
+        "service": approval.service,
+        "scope": approval.scope,
+        "patch_digest": approval.patch_digest,
+        "artefact_digest": approval.artefact_digest,
+        "plan_hash": approval.plan_hash,
+        "rollout": approval.rollout,
+        "verdict": approval.verdict.value if approval.verdict else None,
+        "gate": approval.gate.value if approval.gate else None,
+        "likely": approval.verdict is Verdict.LIKELY,
+        "expires_at": approval.expires_at.isoformat(),
+    }
+
+
+def _say(tx: Tx, approval: Approval, kind: EntryKind, actor: Person, extra: dict[str, Any]) -> None:
+    content = _content(approval) | extra
+    timeline.append(tx, approval.incident, Draft(kind, content), actor)
+
+
+def _voted(tx: Tx, event_key: str, approval: Approval) -> Decision | None:
+    seen = tx.run(select(_V).where(_V.c.event_key == event_key)).first()
+    return None if seen is None else Decision(seen.accepted, seen.reason, approval)
+
+
+def _record(
+    tx: Tx,
+    approval: Approval,
+    person: Person,
+    answer: Answer | None,
+    event_key: str,
+    said: tuple[bool, str],
+) -> None:
+    row = {"approval": approval.id, "person": person, "answer": answer, "at": tx.now}
+    tx.run(_V.insert().values(**row, event_key=event_key, accepted=said[0], reason=said[1]))
+
+
+def _already(
+    tx: Tx, approval: Approval, person: Person, event_key: str, access: Access
+) -> Decision:
+    by = approval.decided_by
+    mine = by is not None and access.voice(by) == access.voice(person)
+    said = (mine, "already approved" if mine else f"Already approved by {by}.")
+    _record(tx, approval, person, Answer.YES, event_key, said)
+    return Decision(*said, approval)
+
+
+def _stale(tx: Tx, approval: Approval, answer: Answer, expected: Expected | None) -> str | None:
+    """Return why the question no longer takes this answer, None when it does."""
+    open_states = (*TAKES_ANSWERS, _S.GRANTED) if answer is Answer.NO else TAKES_ANSWERS
+    if approval.state not in open_states:
+        return f"This question is {approval.state.value}; answer the newest one."
+    if approval.expires_at <= tx.now:
+        return "This question has expired; ask for a new one."
+    if expected is None:
+        return None
+    changed = [name for name, seen in asdict(expected).items() if getattr(approval, name) != seen]
+    if changed:
+        return f"What you saw is not what would be done: other {', '.join(changed)}. Look again."
+    return None
+
+
+def _refuse(
+    tx: Tx, approval: Approval, person: Person, answer: Answer | None, event_key: str, reason: str
+) -> Decision:
+    _record(tx, approval, person, answer, event_key, (False, reason))
+    _say(tx, approval, EntryKind.REFUSED, person, {"reason": reason})
+    return Decision(False, reason, approval)
+
+
+def _accept(
+    tx: Tx, approval: Approval, person: Person, answer: Answer, event_key: str, key: bytes
+) -> Decision:
+    yes = answer is Answer.YES
+    state = _S.GRANTED if yes else _S.REFUSED
+    decided = replace(approval, state=state, decided_by=person, decided_at=tx.now)
+    seal = mac.sign(key, decided) if yes else None
+    _put(tx, approval, state=state, decided_by=person, decided_at=tx.now, mac=seal)
+    reason = "approved" if yes else "refused"
+    _record(tx, approval, person, answer, event_key, (True, reason))
+    moves.heard(tx, rows.get_incident(tx, approval.incident), person)
+    kind = EntryKind.APPROVED if yes else EntryKind.REFUSED
+    _say(tx, approval, kind, person, {"answer": answer.value, "reason": reason})
+    return Decision(True, reason, _get(tx, approval.id))
+
+
+def _tell_forged(tx: Tx, approval: Approval) -> None:
+    subject = f"forged-{approval.id}"
+    rows.lock_incident(tx, approval.incident)
+    if not timeline.said_before(tx, approval.incident, EntryKind.TROUBLE, subject):
+        sentence = (
+            f"Approval {approval.id} in the database does not carry the seal of what it says and "
+            "was ignored; look at who can write to the database."
+        )
+        draft = Draft(EntryKind.TROUBLE, {"sentence": sentence}, subject)
+        timeline.append(tx, approval.incident, draft, MACHINE)

@@ -17,6 +17,7 @@ class Then(StrEnum):
     GO_ON = "go on"
     NEEDS_HUMAN = "needs a human"
     MITIGATED = "mitigated"
+    RESOLVED = "resolved"
     WAIT = "wait"  # the rollout or validation goes on
     STOP = "stop"
     IMPOSSIBLE = "impossible"  # this stage cannot end so; reaching it is a bug and needs a human
@@ -74,7 +75,7 @@ NEXT: dict[tuple[Stage, Outcome], Next] = {
     (_S.DEPLOY, _O.TAKEN_BACK): Next(_S.DIAGNOSE),  # once, then ESCALATE, see `follow`
     (_S.DEPLOY, _O.HELD): _HUMAN,
     (_S.DEPLOY, _O.FAILED): _ESCALATE,
-    (_S.DEPLOY, _O.DONE): Next(_S.REVIEW),  # validation was good: resolved
+    (_S.DEPLOY, _O.DONE): Next(_S.REVIEW, _T.RESOLVED),  # the validation was good
     (_S.REVIEW, _O.DONE): _STOP,
     (_S.REVIEW, _O.FAILED): _HUMAN,
     (_S.ESCALATE, _O.PATCHED): Next(_S.TEST),
@@ -94,6 +95,16 @@ def follow(stage: Stage, outcome: Outcome, tried: Tried) -> Next:
     if following.stage is Stage.ESCALATE and tried.escalated:
         return Next(None, Then.NEEDS_HUMAN, following.offer_contain)
     return following
+
+
+def first_stage(emergency: bool) -> Stage:
+    """Return the stage that an opened incident starts with; an emergency is diagnosed at once."""
+    return Stage.DIAGNOSE if emergency else Stage.TRIAGE
+
+
+def urgent(severity: Severity, stage: Stage) -> bool:
+    """Return whether a run goes to the urgent queue: P0 and contain never wait behind the rest."""
+    return severity is Severity.P0 or stage is Stage.CONTAIN
 
 
 MOVES: dict[Status, frozenset[Status]] = {

@@ -177,6 +177,7 @@ class EntryKind(StrEnum):
     STATUS = "status"
     SEVERITY = "severity"
     OWNER = "owner"
+    SERVICE = "service"  # which service it is about, and what part another one plays
     NOTE = "note"
     CHANGE = "change"
     NEEDS_HUMAN = "needs_human"

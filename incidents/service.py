@@ -4,22 +4,34 @@ Called by bot commands, stages and the controller. Who may do it is `incidents.p
 caller before; what may follow what is `incidents.lifecycle`, enforced here.
 """
 
+import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import select, update
+
+from incidents import clocks, errors, following, lifecycle, moves, rows, schema, timeline
+from incidents.changes import Changes
 from incidents.models import (
     MACHINE,
-    Change,
+    EntryKind,
     Incident,
     Person,
+    RunState,
     ServiceRole,
     Severity,
     Stage,
     StageClock,
     StageRun,
+    Status,
 )
-from incidents.store import Store
+from incidents.store import Tx
+from incidents.timeline import Draft
+
+_I, _S, _R = schema.incident, schema.incident_service, schema.stage_run
+SEEN_AS_CAUSE = (ServiceRole.SUSPECTED, ServiceRole.CAUSE)
 
 
 @dataclass(frozen=True)
@@ -40,108 +52,282 @@ class Opening:
     stage: Stage | None = Stage.TRIAGE  # the first stage; None for a hotfix or a single role
 
 
-class Incidents:
+class Incidents(Changes):
     """Reads and changes incidents."""
-
-    def __init__(self, store: Store) -> None:
-        raise NotImplementedError
 
     def open(self, opening: Opening) -> Incident:
         """Open an incident and queue its first stage, or return the one its key already opened."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            number = _insert(tx, opening)
+            if number is None:
+                known = select(_I.c.number).where(_I.c.key == opening.key)
+                return rows.get_incident(tx, tx.run(known).scalar_one())
+            _opened(tx, number, opening)
+            return rows.get_incident(tx, number)
 
     def get(self, number: int) -> Incident:
         """Return an incident; raises `errors.NotFound`."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            return rows.get_incident(tx, number)
 
     def find(self, text: str) -> Incident:
         """Return the incident that "INC-4", "inc 4" or "4" names; raises `errors.NotFound`."""
-        raise NotImplementedError
+        found = re.fullmatch(r"(?:inc)?[\s#-]*(\d{1,9})", text.strip(), re.I | re.A)
+        if found is None:
+            raise errors.NotFound(f"{text!r} names no incident; write it as INC-4.")
+        return self.get(int(found[1]))
 
     def list(self, live_only: bool = True) -> Sequence[Incident]:
         """Return incidents by severity, then age."""
-        raise NotImplementedError
+        where = (_I.c.status.in_(sorted(lifecycle.LIVE)),) if live_only else ()
+        with self._store.read() as tx:
+            found = tx.run(select(_I).where(*where).order_by(_I.c.severity, _I.c.number)).all()
+        return [rows.incident(row) for row in found]
 
     def services(self, incident: int) -> dict[str, ServiceRole]:
         """Return the services of an incident and what each is to it."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            found = tx.run(select(_S).where(_S.c.incident == incident).order_by(_S.c.service)).all()
+        return {row.service: row.role for row in found}
 
     def set_service(
         self, incident: int, service: str, person: Person, role: ServiceRole = ServiceRole.SUSPECTED
     ) -> Incident:
-        """Name a service's part; the first suspected one becomes the incident's, and runs that waited for it go on."""
-        raise NotImplementedError
+        """Name a service's part; a suspect becomes the incident's if none is named, or by a human.
+
+        Runs that waited for a service to be named go on with it.
+        """
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.heard(tx, before, person)
+            _take_part(tx, incident, service, role)
+            named = before.service is None or moves.is_human(person)
+            main = service if role in SEEN_AS_CAUSE and named else before.service
+            if main is not None and main != before.service:
+                moves.put(tx, incident, service=main)
+                _go_on_with(tx, incident, main)
+            content = {"service": service, "role": role.value, "main": main == service}
+            timeline.append(tx, incident, Draft(EntryKind.SERVICE, content), person)
+            return rows.get_incident(tx, incident)
 
     def note(self, incident: int, person: Person, text: str) -> None:
         """Append what a person says."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            moves.heard(tx, rows.lock_incident(tx, incident), person)
+            timeline.append(tx, incident, Draft(EntryKind.NOTE, {"text": text}), person)
 
     def acknowledge(self, incident: int, person: Person) -> Incident:
         """Record that a person has seen it; again changes nothing."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            if not timeline.said_before(tx, incident, EntryKind.STATUS, f"ack-{person}"):
+                moves.heard(tx, before, person)
+                draft = Draft(EntryKind.STATUS, {"acknowledged": True}, f"ack-{person}")
+                timeline.append(tx, incident, draft, person)
+            return rows.get_incident(tx, incident)
 
     def own(self, incident: int, person: Person) -> Incident:
         """Make a person the commander."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.heard(tx, before, person)
+            if before.commander != person:
+                moves.put(tx, incident, commander=person)
+                was = str(before.commander) if before.commander else None
+                content = {"from": was, "to": str(person)}
+                timeline.append(tx, incident, Draft(EntryKind.OWNER, content), person)
+            return rows.get_incident(tx, incident)
 
     def change_severity(self, incident: int, severity: Severity, person: Person) -> Incident:
         """Change the severity; only a person may."""
-        raise NotImplementedError
+        _only_people(person, incident, "change a severity; Halon suggests one")
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.heard(tx, before, person)
+            moves.put(tx, incident, severity=severity, severity_typed=True)
+            content = {"from": before.severity.value, "to": severity.value}
+            timeline.append(tx, incident, Draft(EntryKind.SEVERITY, content), person)
+            return rows.get_incident(tx, incident)
 
     def set_onset(self, incident: int, onset: datetime, actor: Person = MACHINE) -> Incident:
         """Record since when it fails, as evidence has it."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            if before.onset != onset:
+                moves.put(tx, incident, onset=onset)
+                content = {"onset": onset.isoformat()}
+                timeline.append(tx, incident, Draft(EntryKind.SUGGESTED, content, "onset"), actor)
+            return rows.get_incident(tx, incident)
 
     def make_private(self, incident: int, private: bool, person: Person) -> Incident:
         """Hide an incident from all but its responders, or show it again."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            rows.lock_incident(tx, incident)
+            moves.put(tx, incident, private=private)
+            content = {"private": private}
+            timeline.append(tx, incident, Draft(EntryKind.STATUS, content), person)
+            return rows.get_incident(tx, incident)
 
     def needs_human(self, incident: int, sentence: str, actor: Person = MACHINE) -> Incident:
         """Say what a human must do now; cleared by the next human change of status or stage."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            rows.lock_incident(tx, incident)
+            moves.need_human(tx, incident, sentence, actor, {})
+            return rows.get_incident(tx, incident)
 
     def mitigated(self, incident: int, person: Person, what: str) -> Incident:
         """Record that users are no longer hurt; raises `errors.WrongState`."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.move(tx, before, Status.MITIGATED, person, {"what": what})
+            return rows.get_incident(tx, incident)
 
     def resolve(self, incident: int, person: Person, what: str = "") -> Incident:
         """Resolve and queue the review; refused while a rollout is open (`errors.WrongState`)."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            _refuse_open_rollout(tx, before)
+            moves.move(tx, before, Status.RESOLVED, person, {"what": what})
+            moves.call_off(tx, incident, person)
+            following.queue(tx, incident, Stage.REVIEW)
+            return rows.get_incident(tx, incident)
 
     def close(self, incident: int, person: Person) -> Incident:
         """Close a resolved incident; only a person may."""
-        raise NotImplementedError
+        _only_people(person, incident, "close an incident")
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.move(tx, before, Status.CLOSED, person, {})
+            return rows.get_incident(tx, incident)
 
     def cancel(self, incident: int, person: Person, why: str) -> Incident:
-        """Call it off: open rollouts are asked to be taken back, running stages stop between steps."""
-        raise NotImplementedError
+        """Call it off: open rollouts are to be taken back, running stages stop between steps."""
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.move(tx, before, Status.CANCELLED, person, {"why": why})
+            moves.call_off(tx, incident, person)
+            return rows.get_incident(tx, incident)
 
     def merge(self, incident: int, into: int, person: Person) -> Incident:
         """Continue in another incident; the rest is as `cancel`."""
-        raise NotImplementedError
+        if incident == into:
+            raise errors.WrongState(f"INC-{into} cannot be merged into itself.")
+        with self._store.write() as tx:
+            both = {number: rows.lock_incident(tx, number) for number in sorted((incident, into))}
+            moves.move(tx, both[incident], Status.MERGED, person, {"into": both[into].id})
+            moves.put(tx, incident, merged_into=into)
+            moves.call_off(tx, incident, person)
+            content = {"text": "", "merged": both[incident].id}
+            timeline.append(tx, into, Draft(EntryKind.NOTE, content), person)
+            return rows.get_incident(tx, incident)
 
     def reopen(self, incident: int, person: Person, why: str) -> Incident:
         """Open it again at triage; what was tried before no longer counts against the limits."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.move(tx, before, Status.REOPENED, person, {"why": why})
+            moves.call_off(tx, incident, person)
+            following.queue(tx, incident, lifecycle.first_stage(before.emergency))
+            return rows.get_incident(tx, incident)
 
     def overdue(self, incident: int, stage: Stage, twice: bool) -> bool:
         """Say once per stage and level that it is past its target; True when newly said."""
-        raise NotImplementedError
-
-    def record_change(self, change: Change, person: Person, incident: int | None = None) -> bool:
-        """Record a change of a service, once; True when it is new."""
-        raise NotImplementedError
-
-    def changes(
-        self, service: str, since: datetime, until: datetime | None = None
-    ) -> Sequence[Change]:
-        """Return recorded changes in order of time."""
-        raise NotImplementedError
+        subject = f"{stage.value}-{'twice' if twice else 'once'}"
+        with self._store.write() as tx:
+            rows.lock_incident(tx, incident)
+            if timeline.said_before(tx, incident, EntryKind.OVERDUE, subject):
+                return False
+            content = {"stage": stage.value, "twice": twice}
+            timeline.append(tx, incident, Draft(EntryKind.OVERDUE, content, subject), MACHINE)
+            return True
 
     def clocks(self, incident: int) -> tuple[StageClock, ...]:
         """Return working and waiting time per stage against the targets, as of now."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            found = tx.run(rows.select_runs(_R.c.incident == incident))
+            runs = [rows.run(row) for row in found]
+            return clocks.stage_clocks(runs, rows.get_incident(tx, incident).severity, tx.now)
 
     def runs(self, incident: int) -> Sequence[StageRun]:
         """Return every stage run of an incident, oldest first."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            return [rows.run(row) for row in tx.run(rows.select_runs(_R.c.incident == incident))]
+
+
+def _insert(tx: Tx, opening: Opening) -> int | None:
+    severity = opening.severity or Severity.P2
+    number = tx.insert_new(
+        _I,
+        {
+            "key": opening.key,
+            "title": opening.title,
+            "severity": severity,
+            "severity_typed": opening.severity is not None,
+            "status": Status.OPEN,
+            "service": opening.service,
+            "opened_at": tx.now,
+            "onset": opening.onset,
+            "reporter": opening.reporter,
+            "private": opening.private,
+            "emergency": opening.emergency,
+            "drill": opening.drill,
+            "source": opening.source,
+            "salt": secrets.token_hex(16),
+        },
+    )
+    return None if number is None else int(number)
+
+
+def _opened(tx: Tx, number: int, opening: Opening) -> None:
+    title = timeline.redacted(tx, number, opening.title)
+    moves.put(tx, number, title=title)
+    if opening.service is not None:
+        _take_part(tx, number, opening.service, ServiceRole.SUSPECTED)
+    for name in dict.fromkeys((f"web:INC-{number}", *opening.conversations)):
+        tx.run(schema.conversation.insert().values(incident=number, name=name))
+    content = {
+        "title": title,
+        "severity": (opening.severity or Severity.P2).value,
+        "severity_typed": opening.severity is not None,
+        "service": opening.service,
+        "emergency": opening.emergency,
+        "drill": opening.drill,
+        "source": opening.source,
+    }
+    timeline.append(tx, number, Draft(EntryKind.OPENED, content), opening.reporter)
+    if opening.stage is not None:
+        skips = opening.emergency and opening.stage is Stage.TRIAGE
+        first = lifecycle.first_stage(opening.emergency) if skips else opening.stage
+        following.queue(tx, number, first)
+
+
+def _take_part(tx: Tx, incident: int, service: str, role: ServiceRole) -> None:
+    where = (_S.c.incident == incident, _S.c.service == service)
+    if not tx.change(update(_S).where(*where).values(role=role)):
+        tx.run(_S.insert().values(incident=incident, service=service, role=role))
+
+
+def _go_on_with(tx: Tx, incident: int, service: str) -> None:
+    unnamed = (_R.c.incident == incident, _R.c.service.is_(None), moves.live())
+    waits = tx.run(select(_R.c.id).where(*unnamed, _R.c.state == RunState.WAITING)).scalars().all()
+    tx.run(update(_R).where(*unnamed).values(service=service))
+    ready = {"state": RunState.READY, "woken_at": None, "not_before": None}
+    tx.run(update(_R).where(_R.c.id.in_(waits)).values(**ready))
+
+
+def _refuse_open_rollout(tx: Tx, incident: Incident) -> None:
+    rollout = schema.rollout
+    where = (
+        rollout.c.incident == incident.number,
+        rollout.c.state.not_in(schema.ENDED_ROLLOUTS),
+    )
+    if (found := tx.run(select(rollout.c.id).where(*where)).first()) is not None:
+        raise errors.WrongState(
+            f"{incident.id} has the open rollout {found.id!r}; let it end or take it back first.",
+            incident_id=incident.id,
+        )
+
+
+def _only_people(person: Person, incident: int, what: str) -> None:
+    if not moves.is_human(person):
+        raise errors.NotAllowed(f"Only a person may {what}.", incident_id=f"INC-{incident}")

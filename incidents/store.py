@@ -5,26 +5,202 @@ leaves it. SQLite (WAL, FULL, BEGIN IMMEDIATE) and PostgreSQL run the same code.
 threads and after a fork.
 """
 
-from collections.abc import Callable
-from datetime import datetime
+import os
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, Executable, Table, create_engine, event, exc, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, CursorResult, Engine, make_url
+
+from incidents import errors
+from incidents.columns import Utc
 
 Clock = Callable[[], datetime]
+
+BUSY_SECONDS = 30  # how long a writer of SQLite waits for the one before it
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x48414C4F4E  # "HALON": PostgreSQL's advisory lock while the schema changes
+
+
+class Tx:
+    """One open transaction of this package, with one reading of the database's clock."""
+
+    def __init__(self, connection: Connection, clock: Clock | None) -> None:
+        self.connection = connection
+        self._clock = clock
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's time; read after the write lock, so it never runs back between writers."""
+        if self._clock is not None:
+            return self._clock()
+        if self.connection.dialect.name == "sqlite":
+            written = self.connection.scalar(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
+            return datetime.fromisoformat(str(written)).replace(tzinfo=UTC)
+        at: datetime = self.connection.scalars(select(func.clock_timestamp(type_=Utc))).one()
+        return at
+
+    def run(self, statement: Executable) -> CursorResult[Any]:
+        """Execute one statement."""
+        result = self.connection.execute(statement)
+        assert isinstance(result, CursorResult)  # noqa: S101 - Core statements give nothing else
+        return result
+
+    def change(self, statement: Executable) -> int:
+        """Execute one statement and return how many rows it changed."""
+        return self.run(statement).rowcount
+
+    def insert_new(self, table: Table, values: Mapping[str, Any]) -> int | str | None:
+        """Insert a row and return its first key; None when a unique key is already there."""
+        build = sqlite if self.connection.dialect.name == "sqlite" else postgresql
+        key = next(iter(table.primary_key.columns))
+        row = self.run(
+            build.insert(table).values(**values).on_conflict_do_nothing().returning(key)
+        ).first()
+        return None if row is None else row[0]
 
 
 class Store:
     """One database; `clock` replaces the database's clock in tests."""
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
-        raise NotImplementedError
+        self.clock = clock
+        self._engine = _engine(make_url(url))
+        _survive_forks(self._engine)
 
-    def migrate(self) -> None:
-        """Bring the schema to this version's; refuses a newer one with `errors.PermanentFailure`."""
-        raise NotImplementedError
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """Open a transaction that changes something; it commits at the end or leaves no trace."""
+        writing = self._engine.execution_options(halon_writes=True)
+        with _translated(), writing.begin() as connection:
+            yield Tx(connection, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Open a transaction that only looks."""
+        with _translated(), self._engine.begin() as connection:
+            yield Tx(connection, self.clock)
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the schema to this version's; raises `errors.PermanentFailure` for a newer one."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with self.write() as tx:
+            if tx.connection.dialect.name == "postgresql":
+                tx.run(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+            _refuse_newer(tx.connection, ScriptDirectory.from_config(config))
+            config.attributes["connection"] = tx.connection
+            command.upgrade(config, revision)
 
     def now(self) -> datetime:
         """Return the database's time, aware UTC."""
-        raise NotImplementedError
+        with self.read() as tx:
+            return tx.now
 
     def close(self) -> None:
         """Close every connection of this process."""
-        raise NotImplementedError
+        self._engine.dispose()
+
+
+def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    try:
+        scripts.get_revision(current) if current else None
+    except CommandError as error:
+        raise errors.PermanentFailure(
+            f"The database has schema {current!r}, which this Halon does not know: it was used "
+            "by a newer version. Start that version, or restore the database from before the upgrade."
+        ) from error
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url)
+    if url.get_backend_name() != "postgresql":
+        raise errors.BadSettings(
+            f"DATABASE_URL names {url.get_backend_name()!r}; Halon runs on sqlite or postgresql."
+        )
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise errors.BadSettings(
+            "DATABASE_URL names PostgreSQL, but its driver is not installed: "
+            "install Halon with its extra 'postgres'."
+        ) from error
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise errors.BadSettings("An SQLite database in memory cannot be shared; name a file.")
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        for pragma in (
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that turns into a writer fails at once when another one wrote.
+        writes = connection.get_execution_options().get("halon_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+_left_behind: list[object] = []
+
+
+def _survive_forks(engine: Engine) -> None:
+    """Give a forked child connections of its own.
+
+    The parent's are kept, unused: closing them in the child would end a PostgreSQL session or run
+    SQLite's last-connection checkpoint behind the parent's back.
+    """
+    alive = weakref.ref(engine)
+
+    def in_child() -> None:
+        if (inherited := alive()) is not None:
+            _left_behind.append(inherited.pool)
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=in_child)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except exc.OperationalError as error:
+        said = str(error.orig)
+        if "is full" in said or "No space left" in said:
+            raise errors.PermanentFailure(
+                f"The database cannot write, its disk is full ({said}); free some space. "
+                "Nothing already recorded is lost."
+            ) from error
+        if "no such table" in said:
+            raise errors.PermanentFailure(
+                f"The database has no schema yet ({said}); start Halon with `halon up`."
+            ) from error
+        raise errors.TemporaryFailure(f"The database does not answer: {said}") from error

@@ -5,15 +5,23 @@ transaction; read by the poster, the review and the metrics. Text is redacted he
 boundary. Content may be purged, entries never removed, and the chain still verifies.
 """
 
+import hashlib
+import hmac
+import json
 from dataclasses import dataclass
 
+from sqlalchemy import func, select, update
+
+from incidents import chain, columns, errors, redaction, rows, schema
 from incidents.models import EntryKind, Json, Person, TimelineEntry
-from incidents.store import Store
+from incidents.store import Store, Tx
+
+_T = schema.timeline_entry
 
 
 @dataclass(frozen=True)
 class Draft:
-    """An entry to be written: `content` is JSON, entries of one kind and subject edit one message."""
+    """An entry to be written; entries of one kind and subject edit one message."""
 
     kind: EntryKind
     content: Json
@@ -24,28 +32,144 @@ class Timeline:
     """Reads and appends entries."""
 
     def __init__(self, store: Store) -> None:
-        raise NotImplementedError
+        self._store = store
 
     def append(self, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
         """Append one entry and its deliveries; raises `errors.NotFound`."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            return append(tx, incident, draft, actor)
 
     def entries(self, incident: int, after: int = 0) -> list[TimelineEntry]:
         """Return the entries whose sequence is above `after`, in order."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            return _entries(tx, incident, after)
 
     def entry(self, entry_id: int) -> TimelineEntry:
         """Return one entry; raises `errors.NotFound`."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            row = tx.run(select(_T).where(_T.c.id == entry_id)).first()
+        if row is None:
+            raise errors.NotFound(f"There is no timeline entry {entry_id}.")
+        return rows.entry(row)
 
     def head(self, incident: int) -> tuple[int, str]:
         """Return the last sequence and hash, to be posted with every report."""
-        raise NotImplementedError
+        with self._store.read() as tx:
+            return _head(tx, incident)
 
     def verify(self, incident: int) -> int | None:
         """Return the first sequence at which the chain breaks, None when it holds."""
-        raise NotImplementedError
+        return chain.first_break(self.entries(incident))
 
     def purge(self, entry_id: int) -> None:
         """Remove an entry's content for good; its hash and place in the chain stay."""
-        raise NotImplementedError
+        with self._store.write() as tx:
+            if not tx.change(update(_T).where(_T.c.id == entry_id).values(content=None)):
+                raise errors.NotFound(f"There is no timeline entry {entry_id}.")
+
+
+def append(tx: Tx, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
+    """Append an entry inside the transaction of the change that it tells of."""
+    rows.lock_incident(tx, incident)
+    numbering = _Numbers(tx, incident)
+    # Once through JSON text: what is hashed is what will be read back, tuples and dates included.
+    content = redaction.redact_json(json.loads(columns.canonical(draft.content)), numbering)
+    sequence, previous = _head(tx, incident)
+    hash_of_content = chain.content_hash(content)
+    made = {
+        "incident": incident,
+        "sequence": sequence + 1,
+        "kind": draft.kind,
+        "at": tx.now,
+        "actor": actor,
+        "subject": draft.subject,
+        "content": content,
+        "content_hash": hash_of_content,
+        "previous": previous,
+        "hash": chain.entry_hash(
+            previous, sequence + 1, draft.kind, tx.now, actor, draft.subject, hash_of_content
+        ),
+    }
+    row = tx.run(_T.insert().values(**made).returning(*_T.c)).one()
+    _deliver(tx, incident, row.id, sequence + 1)
+    return rows.entry(row)
+
+
+def redacted(tx: Tx, incident: int, text: str) -> str:
+    """Return a text of a locked incident with the incident's own tokens in it."""
+    return redaction.redact(text, _Numbers(tx, incident))
+
+
+def said_before(tx: Tx, incident: int, kind: EntryKind, subject: str) -> bool:
+    """Return whether an entry of this kind and subject is already there."""
+    where = (_T.c.incident == incident, _T.c.kind == kind, _T.c.subject == subject)
+    return tx.run(select(_T.c.id).where(*where).limit(1)).first() is not None
+
+
+def _entries(tx: Tx, incident: int, after: int) -> list[TimelineEntry]:
+    found = tx.run(
+        select(_T).where(_T.c.incident == incident, _T.c.sequence > after).order_by(_T.c.sequence)
+    )
+    return [rows.entry(row) for row in found]
+
+
+def _head(tx: Tx, incident: int) -> tuple[int, str]:
+    last = tx.run(
+        select(_T.c.sequence, _T.c.hash)
+        .where(_T.c.incident == incident)
+        .order_by(_T.c.sequence.desc())
+        .limit(1)
+    ).first()
+    return (0, chain.FIRST) if last is None else (last.sequence, last.hash)
+
+
+def _deliver(tx: Tx, incident: int, entry: int, sequence: int) -> None:
+    names = tx.run(
+        select(schema.conversation.c.name).where(schema.conversation.c.incident == incident)
+    ).scalars()
+    for name in names.all():
+        tx.run(schema.delivery.insert().values(**delivery_row(incident, entry, name, sequence)))
+
+
+def delivery_row(incident: int, entry: int, conversation: str, order: int) -> Json:
+    """Return the row that sends an entry into a conversation."""
+    return {
+        "incident": incident,
+        "entry": entry,
+        "conversation": conversation,
+        "order": order,
+        "state": "pending",
+        "attempts": 0,
+    }
+
+
+class _Numbers:
+    """The numbering of an incident's redacted values: keyed digests, never the values."""
+
+    def __init__(self, tx: Tx, incident: int) -> None:
+        self._tx, self._incident = tx, incident
+        self._salt: bytes | None = None
+
+    def number(self, kind: str, value: str) -> int:
+        table = schema.redacted
+        digest = self._digest(value)
+        same_kind = (table.c.incident == self._incident, table.c.kind == kind)
+        known = self._tx.run(
+            select(table.c.number).where(*same_kind, table.c.digest == digest)
+        ).scalar()
+        if known is not None:
+            return int(known)
+        used = self._tx.run(select(func.count()).select_from(table).where(*same_kind)).scalar_one()
+        row = {"incident": self._incident, "kind": kind, "digest": digest, "number": used + 1}
+        self._tx.run(table.insert().values(**row))
+        return int(used + 1)
+
+    def _digest(self, value: str) -> str:
+        if self._salt is None:
+            table = schema.incident
+            self._salt = bytes.fromhex(
+                self._tx.run(
+                    select(table.c.salt).where(table.c.number == self._incident)
+                ).scalar_one()
+            )
+        return hmac.digest(self._salt, value.encode("utf-8", "replace"), hashlib.sha256).hex()

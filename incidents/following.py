@@ -1,0 +1,119 @@
+"""What follows the end of a stage run, applied in the transaction that ends it.
+
+Used by `stages.finish`, `stages.milestone` and `service`. The rules are `lifecycle.follow`; this
+module counts what was tried and carries the answer out.
+"""
+
+from sqlalchemy import func, select
+
+from incidents import lifecycle, moves, rows, schema, timeline
+from incidents.lifecycle import Next, Then, Tried
+from incidents.models import (
+    MACHINE,
+    EntryKind,
+    Outcome,
+    Person,
+    RunState,
+    Stage,
+    StageRun,
+    Status,
+)
+from incidents.store import Tx
+from incidents.timeline import Draft
+
+_R = schema.stage_run
+
+
+def queue(tx: Tx, number: int, stage: Stage) -> StageRun:
+    """Queue a stage of a locked incident, or return its run that is already live."""
+    mine = (_R.c.incident == number, _R.c.stage == stage)
+    if (there := tx.run(rows.select_runs(*mine, moves.live())).first()) is not None:
+        return rows.run(there)
+    attempts = tx.run(select(func.max(_R.c.attempt)).where(*mine)).scalar() or 0
+    values = {
+        "incident": number,
+        "service": rows.get_incident(tx, number).service,
+        "stage": stage,
+        "attempt": attempts + 1,
+        "state": RunState.READY,
+        "fence": 0,
+        "created_at": tx.now,
+        "waiting_since": tx.now,
+        "waiting_seconds": 0.0,
+        "tries": 0,
+        "cancel": False,
+    }
+    made = tx.run(_R.insert().values(**values).returning(_R.c.id)).scalar_one()
+    return rows.get_run(tx, made)
+
+
+def apply(
+    tx: Tx, run: StageRun, outcome: Outcome, human: str, say: bool = True
+) -> tuple[Next, StageRun | None]:
+    """Carry out what the table says for an outcome; return it and the run that was queued."""
+    incident = rows.get_incident(tx, run.incident)
+    following = lifecycle.follow(run.stage, outcome, tried(tx, run, outcome))
+    if say and following.then is not Then.STOP:
+        _say(tx, run, outcome, following)
+    queued = None
+    if following.then is Then.RESOLVED and Status.RESOLVED in lifecycle.MOVES[incident.status]:
+        moves.move(tx, incident, Status.RESOLVED, MACHINE, {"stage": run.stage.value})
+    elif following.then is Then.MITIGATED and Status.MITIGATED in lifecycle.MOVES[incident.status]:
+        moves.move(tx, incident, Status.MITIGATED, MACHINE, {"stage": run.stage.value})
+    elif following.then in (Then.NEEDS_HUMAN, Then.IMPOSSIBLE):
+        sentence = human or f"The stage {run.stage.value} ended with {outcome.value!r}; decide."
+        extra = {"stage": run.stage.value, "offer_contain": following.offer_contain}
+        moves.need_human(tx, run.incident, sentence, MACHINE, extra)
+    # People may have ended the incident while the stage ran; then only the review goes on.
+    live = incident.status in lifecycle.LIVE or following.stage is Stage.REVIEW
+    if following.stage is not None and live:
+        queued = queue(tx, run.incident, following.stage)
+    return following, queued
+
+
+def tried(tx: Tx, run: StageRun, outcome: Outcome) -> Tried:
+    """Count what was tried since the incident was (re)opened, this outcome included."""
+    reopened = tx.run(
+        select(schema.incident.c.reopened_at).where(schema.incident.c.number == run.incident)
+    ).scalar_one()
+    since = () if reopened is None else (_R.c.created_at >= reopened,)
+    runs = [
+        rows.run(row) for row in tx.run(rows.select_runs(_R.c.incident == run.incident, *since))
+    ]
+    ended = [other for other in runs if other.outcome is not None and other.id != run.id]
+    diagnosed = max((r.id for r in ended if r.stage is Stage.DIAGNOSE), default=0)
+    back = (Stage.DEPLOY, Outcome.TAKEN_BACK)
+    return Tried(
+        patches=sum(
+            r.stage is Stage.PATCH and r.outcome is Outcome.PATCHED and r.id > diagnosed
+            for r in ended
+        ),
+        taken_back=sum((r.stage, r.outcome) == back for r in ended)
+        + ((run.stage, outcome) == back),
+        escalated=any(
+            r.stage is Stage.ESCALATE and r.state is not RunState.CANCELLED for r in runs
+        ),
+    )
+
+
+def _say(tx: Tx, run: StageRun, outcome: Outcome, following: Next) -> None:
+    kind = EntryKind.TROUBLE if following.then is Then.IMPOSSIBLE else EntryKind.DECISION
+    content = {
+        "run": run.id,
+        "stage": run.stage.value,
+        "attempt": run.attempt,
+        "outcome": outcome.value,
+        "next": following.stage.value if following.stage else None,
+        "then": following.then.value,
+        "offer_contain": following.offer_contain,
+    }
+    timeline.append(tx, run.incident, Draft(kind, content), MACHINE)
+
+
+def queue_by(tx: Tx, number: int, stage: Stage, actor: Person) -> StageRun:
+    """Queue a stage by somebody's word; a human's word also answers what a human had to do."""
+    incident = rows.lock_incident(tx, number)
+    if moves.is_human(actor):
+        moves.heard(tx, incident, actor)
+        moves.put(tx, number, needs_human=None)
+    return queue(tx, number, stage)

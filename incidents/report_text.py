@@ -1,0 +1,88 @@
+"""The typed reports as Markdown for people, by the templates of templates/reports.
+
+Called by cli and bot. Pure but for reading the templates; an undefined name is an error, never an
+empty space. What is untrusted is made inert here: a fence cannot be closed from inside a report.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import jinja2
+
+from incidents import reports
+
+FOLDER = Path(__file__).resolve().parent.parent / "templates" / "reports"
+TEMPLATES = {
+    "diagnosis": "diagnosis.md.j2",
+    "patch": "patch.md.j2",
+    "no patch": "no_patch.md.j2",
+    "test": "test.md.j2",
+    "plan": "plan.md.j2",
+    "review": "review.md.j2",
+}
+SPECIAL = re.compile(r"([\\`*_\[\]<>|#@!])")
+
+
+def markdown(report: reports.Report) -> str:
+    """Return the whole report as Markdown; raises `jinja2.TemplateError` for a broken template."""
+    text = _templates(FOLDER).get_template(TEMPLATES[report.kind]).render(report=report)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def inert(text: object) -> str:
+    """Return text on one line that Markdown and chat platforms show as it is."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def code(text: object) -> str:
+    """Return text on one line as inline code, whatever back-ticks it holds."""
+    line = " ".join(str(text).split())
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}" if line else "``"
+
+
+def block(text: object, language: str = "") -> str:
+    """Return text as a fenced block that nothing inside it can close."""
+    body = str(text).rstrip("\n")
+    longest = max((len(run) for run in re.findall(r"`{3,}", body)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{body}\n{fence}"
+
+
+def short(revision: object) -> str:
+    """Return the first twelve digits of a hash, other names whole."""
+    text = str(revision)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{40,64}", text) else text
+
+
+def rate(value: float | None) -> str:
+    """Return a share as percent; None is unknown."""
+    return "unknown" if value is None else f"{value * 100:.3g} %"
+
+
+def checked(value: bool | None) -> str:
+    """Return the word of a check's result."""
+    return {True: "passed", False: "FAILED", None: "not checked"}[value]
+
+
+def cited(ids: tuple[str, ...]) -> str:
+    """Return the ids of evidence as a suffix, or nothing."""
+    return f" [{', '.join(ids)}]" if ids else ""
+
+
+@cache
+def _templates(folder: Path) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - the output is Markdown; each value passes a filter below
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = (inert, code, block, short, rate, checked, cited)
+    environment.filters.update({filter_.__name__: filter_ for filter_ in filters})
+    return environment
