@@ -1,8 +1,8 @@
 """`halon host DIR`: a small real production on one machine, with exact weights per request.
 
 Called by the shell and the demo; one per folder. It obeys `DIR/want.json` and reports
-`DIR/is.json`, so nothing else needs to be alive for traffic to be moved back. Every change keeps someone serving:
-a version gets traffic only when healthy, and loses its replicas only when drained.
+`DIR/is.json`, so nothing else needs to be alive for traffic to be moved back. Every change keeps
+someone serving: a version gets traffic only when healthy, and loses its replicas only when drained.
 """
 
 import asyncio
@@ -282,10 +282,10 @@ class Host:
             ready = canary is not None and canary.whole  # its first traffic needs all of it
         weight = wanted.weight if ready else 0
         held = self.route.canary
-        if held is not None and held is not canary and serving is not stable:
+        returning = held is not None and held is not canary and serving is not stable
+        if held is not None and returning and held.healthy and not serving.healthy:
             # On the way back: until the safe version is there, whoever is healthy serves.
-            if not serving.healthy and held.healthy:
-                canary, weight = held, 100
+            canary, weight = held, 100
         self._apply(serving, canary, weight, wanted)
         self._say_trouble(wanted)
         self._retire(
@@ -442,7 +442,7 @@ def only_one(folder: Path) -> Iterator[None]:
 def serve(folder: Path) -> None:
     """Host a folder until SIGTERM or SIGINT.
 
-    Raises `errors.BadSettings` for host.json, `errors.WrongState` for a second host or a port in use.
+    Raises `errors.BadSettings` for host.json, `errors.WrongState` for a second host or a busy port.
     """
     folder = folder.absolute()
     settings = want.read_settings(folder)

@@ -1,0 +1,1 @@
+"""The roads of a fix back to the release branch; see README.md."""

@@ -1,0 +1,1 @@
+"""The ways a revision reaches production; see README.md."""

@@ -1,0 +1,1 @@
+"""The sources of counts per version; see README.md."""
