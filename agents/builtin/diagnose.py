@@ -1,0 +1,331 @@
+"""The diagnosis, in order: logs, traces, suspects, reproduction, proof, verdict.
+
+Called by the engine for the role bug-diagnostician. It gathers facts; `verdict.decide` alone turns them
+into a verdict, and `account.diagnosis` into a report. When time runs out it reports what it has.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from agents import case as cases
+from agents.builtin import (
+    account,
+    environment,
+    failures,
+    goodrevision,
+    logs,
+    pins,
+    reproduction,
+    suspects,
+    traces,
+    verdict,
+)
+from agents.builtin.account import Picture
+from agents.builtin.proof import Found, Proof
+from agents.builtin.reenact import Reenactment, Scene
+from agents.builtin.tracelines import Frame, Trace
+from agents.builtin.verdict import AtGood, Facts, Replayed, Trial
+from agents.builtin.workbench import Workbench
+from incidents import errors, models, reports
+
+TRACES = 6
+HEALTHY_RATE = 0.05
+WINDOW = 100  # commits that are blamed and scored while no good revision is known
+
+
+@dataclass
+class Inquiry:
+    """One diagnosis while it is being made."""
+
+    bench: Workbench
+    head: str
+    released: tuple[goodrevision.Deployed, ...] = ()
+    good: str | None = None
+    reading: logs.LogReading | None = None
+    traces: list[Trace] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+    ranked: list[suspects.Scored] = field(default_factory=list)
+    probed: tuple[environment.Probed, ...] = ()
+    scene: Scene | None = None
+    scenes: list[Scene] = field(default_factory=list)
+    found: Found | None = None
+    gaps: list[str] = field(default_factory=list)
+
+    # --- what was seen ---------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Read logs, traces, changes and probes."""
+        case = self.bench.case
+        if self.bench.repository.is_shallow:
+            self.gaps.append("the repository is shallow: older commits cannot be seen")
+        if case.good is not None:
+            self.good = self.bench.repository.resolve(case.good)
+        self.released = goodrevision.deploys(self.bench.source, case, self.head)
+        if case.logs:
+            self.reading = logs.read(case.logs)
+            self.gaps += self.reading.gaps
+        for text in case.traces:
+            parsed = traces.parse(text)
+            self.traces += parsed
+            self.bench.ledger.add(models.EvidenceKind.FRAME, "trace", "--trace", text)
+            if not parsed:
+                self.frames += suspects.of_output(text)
+                if not self.frames:
+                    self.gaps.append("the given trace could not be read as a stack trace")
+        if self.reading is not None:
+            self._traces_of_logs(self.reading)
+        for trace in self.traces[:TRACES]:
+            self.frames += _frames(trace)
+        if case.depends_on:
+            self.probed = environment.probe(case.depends_on, self.bench.ledger)
+        if case.prepare is not None:
+            self.gaps.append("`prepare` was not run: the sandbox has no network to install from")
+        self.rank()
+
+    def _traces_of_logs(self, reading: logs.LogReading) -> None:
+        telling = [item for item in reading.ranked() if not item.background]
+        for item in telling[:TRACES]:
+            self.bench.ledger.add(
+                models.EvidenceKind.LOG,
+                f"log, {item.count} times, {item.standing}",
+                item.where,
+                item.sample,
+                item.first_seen,
+            )
+            if item.trace is not None:
+                self.traces.append(item.trace)
+
+    @property
+    def onset(self) -> datetime | None:
+        """When it began: as given, else as the logs show it."""
+        if self.bench.case.onset is not None:
+            return self.bench.case.onset
+        return self.reading.onset.at if self.reading and self.reading.onset else None
+
+    def rank(self) -> None:
+        """Score the commits after the good revision, with everything that is known by now."""
+        source = self.bench.source
+        floor = self.scene.good.revision if self.scene and self.scene.good else self.good
+        if floor is None:
+            window = source.window(None, self.head, WINDOW)
+            floor = window[0].sha if len(window) > 1 else None
+        if floor is not None and not self.bench.repository.is_ancestor(floor, self.head):
+            floor = source.merge_base(floor, self.head)
+        files = source.files(self.head)
+        frames = suspects.locate(list(dict.fromkeys(self.frames)), files)
+        messages = [trace.message for trace in self.traces]
+        if self.scene and self.scene.target:
+            messages.append(self.scene.target.message)
+        words = [word for message in messages[:4] for word in suspects.words_of(message)]
+        self.ranked = suspects.rank(
+            source,
+            head=self.head,
+            good=floor,
+            frames=frames,
+            words=words,
+            onset=self._bound_onset(),
+        )
+
+    def _bound_onset(self) -> datetime | None:
+        """The onset, unless no commit is older: then the clocks of logs and commits do not agree."""
+        if self.onset is None:
+            return None
+        newest = self.bench.source.commit(self.head).committed_at
+        return max(self.onset, newest) if self.onset > newest - timedelta(days=1) else None
+
+    # --- what replaying shows --------------------------------------------------------------------
+
+    def replay(self) -> None:
+        """Replay the failure with the captured requests, else with the test, at head and good."""
+        for command, requests, is_replay in self._commands():
+            replays = self.bench.replays(command, requests=requests, replay=is_replay)
+            kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
+            play = Reenactment(self.bench, replays, self.head, self._floor(), self.released, kinds)
+            self.scene = play.play()
+            self.scenes.append(self.scene)
+            if self.scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
+                break
+        if self.scene is None:
+            self.gaps.append("no command replays the failure: nothing could be proved")
+            return
+        self.gaps += self.scene.gaps
+        parsed = traces.parse(self.scene.words)
+        self.frames = [
+            *self.frames,
+            *suspects.of_output(self.scene.words),
+            *(frame for trace in parsed for frame in _frames(trace)),
+        ]
+        self.rank()
+
+    def _commands(self) -> list[tuple[cases.Command, Path | None, bool]]:
+        case = self.bench.case
+        found: list[tuple[cases.Command, Path | None, bool]] = []
+        if case.reproduce is not None:
+            failing = self.reading.failing if self.reading else ()
+            requests = self.bench.requests_file(failing)
+            if requests is None:
+                self.gaps.append("the logs hold no failing request that could be replayed")
+            else:
+                found.append((case.reproduce, requests, True))
+        if case.test is not None:
+            found.append((case.test, None, False))
+        return found
+
+    def _floor(self) -> str | None:
+        """The good revision that the operator named, if history leads from it to the head."""
+        if self.good is None:
+            return None
+        if self.bench.repository.is_ancestor(self.good, self.head):
+            return self.good if self.good != self.head else None
+        base = self.bench.source.merge_base(self.good, self.head)
+        self.gaps.append(
+            "the good revision is not an ancestor of the broken one: their fork was used"
+        )
+        return base
+
+    # --- proof -----------------------------------------------------------------------------------
+
+    def prove(self) -> None:
+        """Find the commit and take it out and in, if the replay allows it."""
+        scene = self.scene
+        if scene is None or scene.target is None or scene.good is None:
+            return
+        if scene.at_good is not AtGood.PASSES:
+            return
+        proof = Proof(
+            self.bench.source, scene.replays, scene.target, scene.good.revision, self.head,
+            scene.pinned, self.head, {item.commit.sha: item.score for item in self.ranked},
+        )  # fmt: skip
+        if scene.replayed is Replayed.ALWAYS:
+            self.found = proof.search()
+            if reproduction.Mark.GOOD in proof.marks(scene.head):
+                scene.replayed = Replayed.SOMETIMES
+                self.gaps.append("the failure came and went while it was being hunted")
+        if scene.replayed is Replayed.SOMETIMES:
+            self.found = proof.search_flaky(scene.rate)
+        if self.found is not None:
+            self.gaps += self.found.gaps
+            self._spare_tests(self.found)
+
+    def _spare_tests(self, found: Found) -> None:
+        """A commit that touches nothing but tests changed what is asked, not what the service does."""
+        if found.trial is None:
+            return
+        paths = self.bench.source.paths(found.trial.commit)
+        if paths and all(pins.testlike(path) for path in paths):
+            self.gaps.append(
+                f"{found.trial.commit[:12]} changed only the test: what is expected changed, "
+                "not the service"
+            )
+            found.trial = None
+
+    # --- verdict ---------------------------------------------------------------------------------
+
+    def facts(self) -> Facts:
+        """Return the facts that the rule decides from."""
+        scene = self.scene
+        words = self.failure_words()
+        return Facts(
+            replayed=scene.replayed if scene else Replayed.NO_COMMAND,
+            at_good=scene.at_good if scene else AtGood.UNKNOWN,
+            trial=self.trial(),
+            network_failure=_network(scene),
+            test_changed=scene.test_changed if scene else False,
+            record_complete=self.record_complete(),
+            dead_dependency=next(
+                (
+                    item.dependency.name
+                    for item in self.probed
+                    if item.alive is False and environment.implicated(item, words)
+                ),
+                None,
+            ),
+            healthy=self.healthy(),
+            clear_suspect=suspects.clear(self.ranked),
+        )
+
+    def trial(self) -> Trial | None:
+        """Return what is known about the suspect that was tried."""
+        return self.found.trial if self.found else None
+
+    def failure_words(self) -> str:
+        """Return the words of the failure: from logs and traces, and from the replay."""
+        parts = [f"{trace.exception}: {trace.message}" for trace in self.traces]
+        if self.reading is not None:
+            parts += [item.sample for item in self.reading.ranked()[:5] if not item.background]
+        parts += [scene.words[-20_000:] for scene in self.scenes if scene.target is not None]
+        return "\n".join(parts)
+
+    def record_complete(self) -> bool:
+        """Tell whether nothing can have changed unseen: a named good revision, or a whole record."""
+        if self.bench.repository.is_shallow:
+            return False
+        return self.good is not None or (self.bench.case.record_complete and bool(self.released))
+
+    def healthy(self) -> bool:
+        """Tell whether the logs were read and show nothing above the usual."""
+        reading = self.reading
+        if reading is None or reading.records == 0 or reading.onset is not None or self.traces:
+            return False
+        if reading.requests is not None:
+            rate = reading.requests.rate()
+            return rate is not None and rate < HEALTHY_RATE
+        return reading.error_records == 0
+
+    def picture(self) -> Picture:
+        """Return everything that the report is written from."""
+        facts = self.facts()
+        return Picture(
+            bench=self.bench,
+            head=self.head,
+            facts=facts,
+            decision=verdict.decide(facts),
+            reading=self.reading,
+            traces=tuple(self.traces),
+            ranked=tuple(self.ranked),
+            released=self.released,
+            probed=self.probed,
+            scene=self.scene,
+            found=self.found,
+            onset=self.onset,
+            outside=environment.outside(
+                self.failure_words(), self.bench.case.read_only, _vendor(self.traces)
+            ),
+            gaps=tuple(dict.fromkeys(self.gaps)),
+        )
+
+
+def diagnose(bench: Workbench) -> reports.Diagnosis:
+    """Return the diagnosis of the bench's case; raises only if the repository cannot be read."""
+    inquiry = Inquiry(bench, bench.repository.resolve(bench.case.revision))
+    steps = (inquiry.look, inquiry.replay, inquiry.prove)
+    for step in steps:
+        try:
+            step()
+        except errors.TimeSpent as spent:
+            inquiry.gaps.append(f"time: {spent.message}")
+            break
+    return account.diagnosis(inquiry.picture())
+
+
+def _frames(trace: Trace) -> Sequence[Frame]:
+    """Return the frames of a trace and of its causes; a cause lies nearer to the fault."""
+    return [frame for item in (*reversed(trace.chained), trace) for frame in item.frames]
+
+
+def _vendor(found: Sequence[Trace]) -> str | None:
+    for trace in found:
+        if trace.frames and traces.vendored(trace.frames[0].path):
+            return trace.frames[0].path
+    return None
+
+
+def _network(scene: Scene | None) -> bool:
+    if scene is None or scene.target is None:
+        return False
+    target = scene.target
+    if target.exception == "timeout":
+        return False
+    return failures.network_words(f"{target.exception}: {target.message}")

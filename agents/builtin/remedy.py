@@ -1,0 +1,6 @@
+from agents.builtin.workbench import Workbench
+from incidents import reports
+
+
+def patch(bench: Workbench) -> reports.Report:
+    raise NotImplementedError

@@ -1,0 +1,117 @@
+"""The case that an engine works on: the repository, what was seen, and how the failure is replayed.
+
+Made by workers from the incident and its service, and by the shell verbs from their arguments.
+It holds facts only; nothing in it is trusted, and nothing in it is ever part of a shell string.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from incidents import models, reports, settings
+
+
+@dataclass(frozen=True)
+class Command:
+    """An argv for the sandbox, and the stand-ins that are started there before it."""
+
+    argv: tuple[str, ...]
+    setup: tuple[tuple[str, ...], ...] = ()
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A service that this one calls; `probe` is the address of a read-only check."""
+
+    name: str
+    probe: str | None = None
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A remedy of this incident that was refused or taken back; it is never offered again."""
+
+    remedy: reports.RemedyKind
+    digest: str
+    outcome: str
+    culprit: str | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """What the review is written from: the timeline, the reports so far and the rollout's facts."""
+
+    incident: models.Incident | None = None
+    timeline: tuple[models.TimelineEntry, ...] = ()
+    tests: reports.TestReport | None = None
+    plan: reports.DeploymentPlan | None = None
+    rollout: models.Rollout | None = None
+    stage_times: tuple[reports.StageTime, ...] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One incident as an engine sees it; an empty field means that nobody could say."""
+
+    repository: Path
+    revision: str = "HEAD"
+    good: str | None = None
+    title: str = ""
+    incident: str | None = None
+    severity: models.Severity = models.Severity.P1
+    onset: datetime | None = None
+    logs: tuple[Path, ...] = ()
+    traces: tuple[str, ...] = ()
+    test: Command | None = None
+    reproduce: Command | None = None
+    prepare: Command | None = None
+    recorded: str | None = None  # a JSONL file of recorded requests inside the repository
+    read_only: tuple[Path, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    changes: tuple[models.Change, ...] = ()
+    record_complete: bool = (
+        False  # whether every change of the service appears in `changes` or tags
+    )
+    tags: str | None = None  # the pattern of the tags that mark deploys
+    depends_on: tuple[Dependency, ...] = ()
+    protected: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    value_per_request: str | None = None
+    tried: tuple[Tried, ...] = ()
+    known: tuple[models.KnownIncident, ...] = ()
+    diagnosis: reports.Diagnosis | None = None
+    patch: reports.Patch | None = None
+    history: History = field(default_factory=History)
+
+
+def command(text: str | None, setup: Sequence[str] = ()) -> Command | None:
+    """Return a command split without a shell, or None for no command; raises ValueError."""
+    argv = tuple(shlex.split(text)) if text else ()
+    return Command(argv, tuple(tuple(shlex.split(line)) for line in setup)) if argv else None
+
+
+def of_service(service: settings.Service, repository: Path, **more: object) -> Case:
+    """Return the case of a configured service; `more` are further fields of `Case`."""
+    replay = service.reproduce
+    fields: dict[str, object] = {
+        "repository": repository,
+        "revision": service.branch,
+        "test": command(service.test),
+        "reproduce": command(replay.run, replay.setup) if replay else None,
+        "prepare": command(service.prepare),
+        "recorded": service.recorded,
+        "read_only": service.sandbox.read_only,
+        "env": tuple(sorted(service.sandbox.env.items())),
+        "record_complete": service.changes.complete,
+        "tags": service.changes.git_tags,
+        "depends_on": tuple(Dependency(item.name, item.probe) for item in service.depends_on),
+        "protected": service.protected,
+        "owners": service.owners,
+        "value_per_request": service.value_per_request,
+    }
+    return Case(**(fields | more))  # type: ignore[arg-type]
