@@ -59,7 +59,6 @@ class Fields:
     trace: str
     exception: str | None
     status: int | None
-    request: Request | None
     revision: str | None
     version: str | None
 
@@ -79,7 +78,6 @@ def read_fields(line: dict[str, object], stamps: Stamps) -> Fields:
         trace=trace,
         exception=_text(look(line, types))[:200] or None,
         status=status,
-        request=_request(line, status),
         revision=_text(look(line, revisions))[:100] or None,
         version=_text(look(line, versions))[:100] or None,
     )
@@ -145,7 +143,8 @@ def _status(value: object) -> int | None:
     return None
 
 
-def _request(line: dict[str, object], status: int | None) -> Request | None:
+def read_request(line: dict[str, object], status: int | None) -> Request | None:
+    """Return the request that a line tells of, from its request object or from the line itself."""
     held = look(line, REQUEST)
     source: dict[str, object] = held if isinstance(held, dict) else line
     method, path = _text(look(source, METHOD)), _text(look(source, PATH))

@@ -31,10 +31,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a reading may cost: seconds of reading per part, records in full, templates, requests."""
+    """How much a reading may cost; seconds and records in full are per part, of which a file has up to 8."""
 
     seconds: float = 120.0
-    full_records: int = 150_000
+    full_records: int = 20_000
     templates: int = 2000
     requests: int = 50
     unpacked: int = 4 * 1024**3

@@ -19,8 +19,14 @@ MAX_SAMPLE = 2048
 MAX_TRACE = 16 * 1024
 MAX_JOINED = 600  # continuation lines of one record in a log without times
 MAX_BACK = 60  # lines to look back for the line that a continuation belongs to
-MEMORY = 20_000  # texts remembered, each at most 2 KiB
+MEMORY = 10_000  # texts remembered, each at most 2 KiB
 
+SERVED_IN_FULL = 500  # failed access lines of a part that are parsed; the others are only counted
+
+_FAILED = re.compile(rb'"(?:level|severity|levelname|log\.level|lvl|traceback|exc_info|stack)"')
+_STATUS = re.compile(
+    rb'"(?:status|status_code|statusCode|http_status|response_status)": ?"?5\d\d(?!\d)'
+)
 _DIGITS = bytes.maketrans(b"0123456789", b"0000000000")
 _LEVEL = re.compile(
     rb"\b(?:(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|trace|debug|info|notice|warn|warning)"
@@ -59,6 +65,9 @@ class Records:
         self.path, self.stamped, self.stamps, self.tally = path, stamped, stamps, tally
         self._outside = outside
         self._last: float | None = None
+        self.taken = 0
+        self._served_in_full = 0
+        self._records: dict[bytes, str] = {}
         self._texts: dict[bytes, str] = {}
         self._traces: dict[bytes, Traced | None] = {}
         self._keys: dict[tuple[str, str | None, str | None], str] = {}
@@ -90,7 +99,10 @@ class Records:
             self.tally.cut += 1
             self._plain(buffer, start, start + MAX_RECORD, start + offset, weight)
             return min(stop, end + 1)
+        self.taken += 1
         if buffer[start : start + 1] == b"{":
+            if self._served(buffer, start, end, weight):
+                return min(stop, end + 1)
             line = self._object(bytes(buffer[start:end]))
             if line is not None:
                 self._json(line, offset + start, weight)
@@ -104,10 +116,20 @@ class Records:
         """Return the start of the record that a line belongs to: itself, unless it continues one."""
         position = start
         for _ in range(MAX_BACK):
+            if not self.stamped and buffer.startswith(b"Traceback (most", position):
+                return self._announced(buffer, position, floor)
             if self.starts(buffer, position, stop) or position <= floor:
                 return position if start - position < MAX_RECORD else start
             position = buffer.rfind(b"\n", floor, position - 1) + 1 or floor
         return start
+
+    def _announced(self, buffer: bytearray, position: int, floor: int) -> int:
+        """Return the line before a traceback if it speaks of an error, else the traceback's own start."""
+        if position <= floor:
+            return position
+        before = buffer.rfind(b"\n", floor, position - 1) + 1 or floor
+        level = _LEVEL.search(buffer, before, min(position, before + 200))
+        return before if level is not None and level[2] else position
 
     def _forward(self, buffer: bytearray, start: int, end: int, stop: int) -> int:
         """Return the end of a record: the line end before the next one begins."""
@@ -151,6 +173,13 @@ class Records:
         if self._outside(at):
             return
         text = stamp[1] if stamp else start
+        body = bytes(buffer[text:end])
+        levelled = body.translate(_DIGITS) if end - text <= MAX_SAMPLE else b""
+        known = self.tally.entries.get(self._records.get(levelled, ""))
+        if known is not None:
+            self.tally.count(known, at, weight)
+            self._weigh(weight)
+            return
         line_end = buffer.find(b"\n", start, end)
         line_end = end if line_end < 0 else line_end
         head = bytes(buffer[text : min(line_end, text + MAX_SAMPLE)])
@@ -164,9 +193,26 @@ class Records:
         entry = self._entry(self._text(head), trace, templates.find_exception)
         self.tally.count(entry, at, weight)
         self._weigh(weight)
+        if levelled:
+            if len(self._records) >= MEMORY:
+                self._records.clear()
+            self._records[levelled] = self._keys[(entry.text, entry.exception, entry.frame)]
         if not entry.sample:
             record = bytes(buffer[start:end])
             self._keep(entry, record, record if trace else b"", where)
+
+    def _served(self, buffer: bytearray, start: int, end: int, weight: int) -> bool:
+        """Count a plain access line without parsing it, once enough of them have been parsed."""
+        if self._served_in_full < SERVED_IN_FULL or _FAILED.search(buffer, start, end):
+            return False
+        at = self.stamps.in_json(buffer, start, end)
+        if at is None or not _STATUS.search(buffer, start, end):
+            return False
+        if not self._outside(at):
+            self._last = at
+            self.tally.see(at)
+            self.tally.failures[int(at // self.tally.width)] += weight
+        return True
 
     def _object(self, line: bytes) -> dict[str, object] | None:
         try:
@@ -188,8 +234,13 @@ class Records:
         if served and at is not None:
             self.tally.see(at)
             self.tally.failures[int(at // self.tally.width)] += weight
-        if fields.request is not None and (served or key):
-            self.tally.keep(Failing(at, fields.request, key, fields.revision))
+            self._served_in_full += 1
+        if (served or key) and self.tally.wants(key):
+            request = logfields.read_request(line, fields.status)
+            if request is not None:
+                self.tally.keep(Failing(at, request, key, fields.revision))
+                if key and (entry := self.tally.entries.get(key)) is not None:
+                    entry.request = entry.request or request
 
     def _failed(self, fields: Fields, at: float | None, where: int, weight: int) -> str:
         trace = self._trace(fields.trace.encode("utf-8", "replace")) if fields.trace else None
@@ -198,7 +249,6 @@ class Records:
         self.tally.count(entry, at, weight)
         self._weigh(weight)
         tallies.add_name(entry.revisions, fields.revision or fields.version)
-        entry.request = entry.request or fields.request
         if not entry.sample:
             record = (fields.message + "\n" + fields.trace).encode("utf-8", "replace")
             self._keep(entry, record, fields.trace.encode("utf-8", "replace"), where)

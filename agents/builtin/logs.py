@@ -4,6 +4,7 @@ Called by the roles that diagnose, and by the figures of the bench. Big files ar
 processes. Whatever a file holds, reading ends within its limits and says in `gaps` what it missed.
 """
 
+import contextlib
 import dataclasses
 import json
 import lzma
@@ -11,7 +12,7 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -28,6 +29,7 @@ __all__ = [
 ]  # fmt: skip
 
 ALONE = 32 * 1024 * 1024  # below this another process costs more than it saves
+DEALS = 4  # pieces of a big file per process
 
 
 def read(
@@ -51,7 +53,7 @@ def read(
     since, until = (moment.timestamp() for moment in window) if window else (None, None)
     width = _width(sources, since, until)
     parts = [part for source in sources for part in _parts(source, width, since, until, limits)]
-    tally = _scan(_cut(parts, sources, processes))
+    tally = _scan(_hands(parts, sources, processes))
     if tally is None:
         tally = Tally(width)
     return logreading.assemble(tally, tuple(gaps), tuple(s.path for s in sources), window)
@@ -89,63 +91,55 @@ def _parts(
     ]  # fmt: skip
 
 
-def _cut(parts: Sequence[Part], sources: Sequence[Source], processes: int) -> list[list[Part]]:
-    """Deal the parts out to at most `processes` hands of about equal bytes, big files cut."""
-    total = sum((part.stop or 0) - part.start for part in parts if part.stop is not None)
-    hands: list[list[Part]] = [[] for _ in range(max(1, processes) if total >= ALONE else 1)]
-    share, hand, room = total / len(hands), 0, total / len(hands)
+def _hands(parts: Sequence[Part], sources: Sequence[Source], processes: int) -> list[list[Part]]:
+    """Deal the parts out in turns: failures cluster in time, so neighbours go to different hands."""
+    total = sum(part.stop - part.start for part in parts if part.stop is not None)
+    if total < ALONE or processes < 2:
+        return [list(parts)] if parts else []
     by_path = {source.path: source for source in sources}
-    for part in parts:
-        if part.stop is None:
-            hands[0].append(part)
-            continue
-        rest = part
-        while hand < len(hands) - 1 and (rest.stop or 0) - rest.start > room:
-            try:
-                at = logsources.boundary(by_path[rest.path], rest.start + int(room))
-            except OSError:
-                break
-            if at >= (rest.stop or 0):
-                break
-            hands[hand].append(dataclasses.replace(rest, stop=at))
-            rest = dataclasses.replace(rest, start=at)
-            hand, room = hand + 1, share
-        hands[hand].append(rest)
-        room -= (rest.stop or 0) - rest.start
-    return [hand for hand in hands if hand]
+    share = max(ALONE // 4, total // (processes * DEALS))
+    pieces = [piece for part in parts for piece in _pieces(part, by_path[part.path], share)]
+    packed = [part for part in parts if part.stop is None]
+    hands = [pieces[hand::processes] for hand in range(processes)]
+    return [packed + hands[0], *(hand for hand in hands[1:] if hand)]
+
+
+def _pieces(part: Part, source: Source, share: int) -> Iterator[Part]:
+    """Cut a part at record boundaries into pieces of about `share` bytes; the packed have none."""
+    if part.stop is None:
+        return
+    start = part.start
+    while start < part.stop:
+        try:
+            stop = min(part.stop, logsources.boundary(source, start + share))
+        except OSError:
+            stop = part.stop
+        if part.stop - stop < share // 2:
+            stop = part.stop
+        yield dataclasses.replace(part, start=start, stop=stop)
+        start = stop
 
 
 def _scan(hands: Sequence[Sequence[Part]]) -> Tally | None:
     """Scan the first hand here and the others in processes of their own, and merge."""
-    if not hands:
-        return None
-    children = [[(part, _start(part)) for part in hand[:1]] for hand in hands[1:]]
     merged: Tally | None = None
+    children = [(hand, _start(hand)) for hand in hands[1:]]
     try:
-        for part in hands[0]:
-            merged = _merged(merged, _scan_part(part))
-        for hand, started in zip(hands[1:], children, strict=True):
-            for part, child in started:
-                merged = _merged(merged, _collect(part, child))
-            for part in hand[1:]:
-                merged = _merged(merged, _scan_part(part))
+        for part in hands[0] if hands else ():
+            merged = logscan.join(merged, _scan_part(part))
+        for hand, child in children:
+            merged = logscan.join(merged, _collect(hand, child))
     finally:
-        for started in children:
-            for _, child in started:
-                if child.poll() is None:
-                    child.kill()
-                child.communicate()
+        for _, child in children:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
     return merged
 
 
-def _merged(merged: Tally | None, tally: Tally) -> Tally:
-    if merged is None:
-        return tally
-    merged.merge(tally)
-    return merged
-
-
-def _start(part: Part) -> subprocess.Popen[str]:
+def _start(hand: Sequence[Part]) -> subprocess.Popen[str]:
     child = subprocess.Popen(
         [sys.executable, "-m", "agents.builtin.logscan"],
         stdin=subprocess.PIPE,
@@ -155,7 +149,7 @@ def _start(part: Part) -> subprocess.Popen[str]:
         env={"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)},
     )
     if child.stdin is not None:
-        _send(child.stdin, json.dumps(dataclasses.asdict(part)))
+        _send(child.stdin, json.dumps([dataclasses.asdict(part) for part in hand]))
     return child
 
 
@@ -168,16 +162,17 @@ def _send(stdin: IO[str], text: str) -> None:
         return  # a child that died at once is noticed where its tally is collected
 
 
-def _collect(part: Part, child: subprocess.Popen[str]) -> Tally:
-    """Return a child's tally; a child that failed or hangs is replaced by reading here."""
-    if child.stdin is not None:
-        child.stdin = None  # closed by `_send`; communicate would flush it again
+def _collect(hand: Sequence[Part], child: subprocess.Popen[str]) -> Tally:
+    """Return a child's tally; what a child that failed or hangs was given is read here instead."""
+    child.stdin = None  # closed by `_send`; communicate would flush it again
     try:
-        out, _ = child.communicate(timeout=part.seconds + 10)
+        out, _ = child.communicate(timeout=sum(part.seconds for part in hand) + 10)
         return logscan.finished(out)
     except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
-        child.kill()
-        return _scan_part(part)
+        merged: Tally | None = None
+        for part in hand:
+            merged = logscan.join(merged, _scan_part(part))
+        return merged or Tally(tallies.WIDTHS[0])
 
 
 def _scan_part(part: Part) -> Tally:
@@ -185,8 +180,8 @@ def _scan_part(part: Part) -> Tally:
     scanner = logscan.Scanner(part)
     try:
         if part.packed:
-            with logsources.unpack(part.path, part.packed) as packed:
-                return scanner.scan(packed)  # type: ignore[arg-type]
+            with contextlib.closing(logsources.Unpacked(part.path, part.packed)) as packed:
+                return scanner.scan(packed)
         with Path(part.path).open("rb", buffering=0) as file:
             file.seek(part.start)
             return scanner.scan(file)

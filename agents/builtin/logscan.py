@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from agents.builtin import needles, tallies
+from agents.builtin import logtimes, needles, tallies
 from agents.builtin.logrecords import MAX_RECORD, Records
 from agents.builtin.logtimes import Stamps
 from agents.builtin.tallies import Tally
@@ -23,7 +23,8 @@ STRIPE = 64 * 1024
 SAMPLED = (
     8  # once a part has had its full records, one stripe in so many is read, and counts so many
 )
-GRAIN = 4096  # bytes within which requests all count for one bucket
+TAIL = 8192  # bytes at the end of a block in which its newest time is looked for
+SPLITS = 4000  # per block; lines in order need one for each bucket and halving, disorder more
 
 
 class Stream(Protocol):
@@ -128,7 +129,7 @@ class Scanner:
         if not stop:
             return
         tally.bytes += stop
-        tally.lines += buffer.count(b"\n", 0, stop)
+        tally.lines += self._lines(stop)
         if self._inside_line:
             start = buffer.find(b"\n", 0, stop) + 1
             if not start:
@@ -141,6 +142,25 @@ class Scanner:
             self._count_requests(start, stop, self._status)
         self._hits(start, stop, offset)
 
+    def _line_after(self, position: int, stop: int) -> int:
+        """Return the start of the first record after a position: none is begun in its middle."""
+        if position >= stop:
+            return stop
+        if self.part.stamped:
+            newline = logtimes.next_record(self.block.bytes, position - 1, stop)
+        else:
+            newline = self.block.bytes.find(b"\n", position - 1, stop)
+        return newline + 1 if 0 <= newline < stop else stop
+
+    def _lines(self, stop: int) -> int:
+        """Return the lines before `stop`; of a whole block one stripe in eight is counted."""
+        count = self.block.bytes.count
+        if stop < BLOCK // 2:
+            return count(b"\n", 0, stop)
+        stripes = range(0, stop, STRIPE * SAMPLED)
+        read = sum(min(STRIPE, stop - at) for at in stripes)
+        return round(sum(count(b"\n", at, at + STRIPE) for at in stripes) * stop / read)
+
     def _hits(self, start: int, stop: int, offset: int) -> None:
         """Visit the needles in the order of their positions, each record once."""
         find, words = self.block.find, self._needles
@@ -148,9 +168,9 @@ class Scanner:
         resume = start
         while words and (position := min(due)) < stop:
             weight = 1
-            if self.tally.errors - self.tally.estimated >= self.part.full_records:
+            if self.records.taken >= self.part.full_records:
                 if (stripe := position // STRIPE) % SAMPLED:
-                    resume = min(stop, (stripe // SAMPLED + 1) * SAMPLED * STRIPE)
+                    resume = self._line_after((stripe // SAMPLED + 1) * SAMPLED * STRIPE, stop)
                     due = [at if at >= resume else find(word, resume, stop)
                            for word, at in zip(words, due, strict=True)]  # fmt: skip
                     continue
@@ -167,7 +187,7 @@ class Scanner:
                 self.tally.see(at)
 
     def _last_time(self, start: int, stop: int) -> float | None:
-        return self._time_at(max(start, stop - 2 * GRAIN), stop, newest=True)
+        return self._time_at(max(start, stop - TAIL), stop, newest=True)
 
     def _time_at(self, start: int, stop: int, *, newest: bool = False) -> float | None:
         """Return the time of the first line (or the newest) that carries one, of a few."""
@@ -194,11 +214,12 @@ class Scanner:
         first, last = self._time_at(start, stop), self._last_time(start, stop)
         if first is None or last is None:
             return
-        spans = [(start, stop, first, last)]
+        spans, splits = [(start, stop, first, last)], 0
         while spans:
             a, b, early, late = spans.pop()
             cell = int(early // self.tally.width)
-            if b - a <= GRAIN or cell == int(late // self.tally.width):
+            splits += 1
+            if splits > SPLITS or cell == int(late // self.tally.width):
                 if not self._outside(early):
                     self.tally.requests[cell] += self.block.bytes.count(status, a, b)
                 continue
@@ -211,13 +232,22 @@ class Scanner:
 
 
 def main() -> None:
-    """Scan the part that stdin describes and print its tally as one JSON object."""
-    values = json.load(sys.stdin)
-    part = Part(**{**values, "needles": tuple(values["needles"])})
-    with io.FileIO(part.path) as file:
-        file.seek(part.start)
-        tally = Scanner(part).scan(file)
-    json.dump(tally.to_json(), sys.stdout)
+    """Scan the parts that stdin describes and print their tally as one JSON object."""
+    merged: Tally | None = None
+    for values in json.load(sys.stdin):
+        part = Part(**{**values, "needles": tuple(values["needles"])})
+        with io.FileIO(part.path) as file:
+            file.seek(part.start)
+            merged = join(merged, Scanner(part).scan(file))
+    json.dump(merged.to_json() if merged else None, sys.stdout)
+
+
+def join(merged: Tally | None, tally: Tally) -> Tally:
+    """Return both tallies as one."""
+    if merged is None:
+        return tally
+    merged.merge(tally)
+    return merged
 
 
 def finished(text: str) -> Tally:

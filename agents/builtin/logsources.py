@@ -5,20 +5,22 @@ a file cannot be read. The literals searched for come from tables; the file only
 """
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
 import os
 import re
 import stat
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
 
 from agents.builtin.logrecords import MAX_RECORD
 from agents.builtin.logtimes import Stamps
 
 HEAD = 128 * 1024
+STEP = 64 * 1024
 PROBES = 12
 SMALL = 64 * 1024 * 1024  # below this all needles are searched, whatever the probes show
 WINDOWED = 8 * 1024 * 1024  # above this a window is found by bisection
@@ -28,6 +30,8 @@ PLAIN = (
     "level=fatal", "[error]", "[crit]", " error ", "Error: ", "Exception: ", "Caused by: ",
     "SEVERE", "Uncaught ",
 )  # fmt: skip
+# Of big files searched only where errors carry no level: they stand inside records found by others.
+SECOND = ("Error: ", "Exception: ", "Caused by: ", "Uncaught ")
 PLAIN_BASE = ("ERROR", "Traceback (most recent call last)")
 _LEVEL_KEYS = "level|severity|levelname|log\\.level|lvl|loglevel|log_level"
 _JSON_LEVEL = re.compile(rb'"(' + _LEVEL_KEYS.encode() + rb')":( ?)"([A-Za-z]{3,12})"')
@@ -70,16 +74,34 @@ def examine(path: str) -> Source | str:
             return f"{path}: is empty"
         try:
             return _examine(path, file, status)
-        except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
             return f"{path}: cannot be read ({error})"
 
 
-def unpack(path: str, packed: str) -> BinaryIO:
-    """Return the unpacked stream of a compressed file."""
-    file = _open(path)
-    if packed == "gzip":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-    return bz2.BZ2File(file) if packed == "bzip2" else lzma.LZMAFile(file)  # type: ignore[return-value]
+class Unpacked:
+    """The content of a compressed file as far as it can be unpacked."""
+
+    def __init__(self, path: str, packed: str) -> None:
+        """Open a file of one of the known compressions."""
+        self._file = _open(path)
+        self._stream: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+        if packed == "gzip":
+            self._stream = gzip.GzipFile(fileobj=self._file)
+        elif packed == "bzip2":
+            self._stream = bz2.BZ2File(self._file)
+        else:
+            self._stream = lzma.LZMAFile(self._file)
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a part of the buffer: in small steps, so that a broken end costs no more than one."""
+        piece = self._stream.read1(min(len(buffer), STEP))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def close(self) -> None:
+        """Close the stream and the file below it."""
+        self._stream.close()
+        self._file.close()
 
 
 def bounds(source: Source, since: float | None, until: float | None) -> tuple[int, int]:
@@ -130,8 +152,7 @@ def _examine(path: str, file: io.FileIO, status: os.stat_result) -> Source | str
             return f"{path}: is compressed with {name}, which is not read here; unpack it first"
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
     if packed:
-        with unpack(path, packed) as stream:
-            head = tail = stream.read(HEAD)
+        head = tail = _unpacked_head(path, packed)
         pieces = [head]
     else:
         size = status.st_size
@@ -150,6 +171,20 @@ def _examine(path: str, file: io.FileIO, status: os.stat_result) -> Source | str
         path, status.st_size, packed, needles, code, stamped or tail_stamped, first,
         None if packed else last, year, gaps,
     )  # fmt: skip
+
+
+def _unpacked_head(path: str, packed: str) -> bytes:
+    """Return the first bytes that can be unpacked; the error only if there are none."""
+    head = bytearray(HEAD)
+    view, got = memoryview(head), 0
+    with contextlib.closing(Unpacked(path, packed)) as stream:
+        try:
+            while got < HEAD and (read := stream.readinto(view[got:])):
+                got += read
+        except (OSError, EOFError, zlib.error, lzma.LZMAError):
+            if not got:
+                raise
+    return bytes(head[:got])
 
 
 def _piece(file: io.FileIO, position: int) -> bytes:
@@ -176,6 +211,8 @@ def _choose(pieces: list[bytes], *, everything: bool) -> tuple[tuple[str, ...], 
                    for word in ("error", "ERROR", "critical", "CRITICAL", "fatal", "FATAL")]  # fmt: skip
     if plain > 2 * PROBES or not objects:
         seen = [word for word in PLAIN if everything or word.encode() in sight]
+        if not everything and any(word.encode() in sight for word in PLAIN_BASE):
+            seen = [word for word in seen if word not in SECOND]
         chosen += [*PLAIN_BASE, *seen]
     code = next((b'"%s":%s%s' % m.groups() for m in _JSON_STATUS.finditer(sight)), None)
     status = code.decode() if code else None

@@ -66,7 +66,7 @@ def _follower(lines: Sequence[str], index: int) -> tuple[int, Trace] | None:
 
 def _block(lines: Sequence[str], start: int, column: int) -> tuple[int, Trace] | None:
     """Read one traceback whose header stands at `column`: frames oldest first, then its exception."""
-    prefix = lines[start][:column]
+    prefix = lines[start][:column].removesuffix("Exception Group ")
     frames: list[Frame] = []
     index, missed = start + 1, 0
     while index < len(lines):

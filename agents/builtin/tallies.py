@@ -92,6 +92,7 @@ class Tally:
     without_zone: bool = False
     gaps: list[str] = field(default_factory=list)
     _made: int = 0
+    _kept: dict[str | None, int] = field(default_factory=dict)
 
     def see(self, at: float) -> None:
         """Widen the span that the reading covers."""
@@ -124,6 +125,12 @@ class Tally:
                 cell = int(at // self.width)
         entry.cells[cell] = entry.cells.get(cell, 0) + weight
 
+    def wants(self, key: str | None) -> bool:
+        """Tell whether another failing request of a template could still be remembered."""
+        return self._kept.get(key, 0) < PER_KEY and (
+            len(self.failing) < self.samples or key is not None
+        )
+
     def keep(self, failing: Failing) -> None:
         """Remember a failing request if it is a new one and there is room, by template and in all."""
         request = failing.request
@@ -132,11 +139,11 @@ class Tally:
         if held is not None:
             if held.key is None and failing.key is not None:
                 self.failing[key] = failing
+                self._kept[failing.key] = self._kept.get(failing.key, 0) + 1
             return
-        if len(self.failing) >= self.samples:
-            return
-        if sum(1 for other in self.failing.values() if other.key == failing.key) < PER_KEY:
+        if len(self.failing) < self.samples and self.wants(failing.key):
             self.failing[key] = failing
+            self._kept[failing.key] = self._kept.get(failing.key, 0) + 1
 
     def coarsen(self, width: float) -> None:
         """Restate all cells at a greater width of `WIDTHS`."""
@@ -172,7 +179,8 @@ class Tally:
 
     def to_json(self) -> dict[str, object]:
         """Return plain values for the parent process."""
-        plain: dict[str, object] = {f.name: getattr(self, f.name) for f in fields(self)}
+        names = (f.name for f in fields(self) if not f.name.startswith("_"))
+        plain: dict[str, object] = {name: getattr(self, name) for name in names}
         plain["entries"] = {key: asdict(entry) for key, entry in self.entries.items()}
         plain["failing"] = [asdict(failing) for failing in self.failing.values()]
         return plain
