@@ -11,14 +11,14 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agents import gitcalls, gitlines
-from agents.gitlines import BlameLine, Change, Commit
+from agents import gitcalls, gitlines, gitplaces
+from agents.gitlines import BlameLine, Change, Commit, Reverted, Tag
+from agents.gitplaces import RepositoryUnreadable
 from incidents import errors
 
 __all__ = [
@@ -35,33 +35,14 @@ __all__ = [
 BAD_NAME = re.compile(r"^$|^-|^:|[\x00-\x20\x7f*?\[\\]|\.\.|\^\{/|@\{(?!u|\d)")
 # Enough for any answer that a person reads; `rev-list` alone counts further.
 LOG_LIMIT = 1000
+# Commits read ahead: suspects lie between two deploys, which are hardly ever further apart.
+WINDOW = 1000
+NOBODY = "author Halon <halon@localhost> 0 +0000\ncommitter Halon <halon@localhost> 0 +0000\n"
 REGULAR, EXECUTABLE, SYMLINK = "100644", "100755", "120000"
-
-
-class RepositoryUnreadable(errors.PermanentFailure):
-    """The folder is no git repository, or git cannot read it."""
 
 
 class UnknownRevision(errors.NotFound):
     """The repository has no such commit, branch or tag."""
-
-
-@dataclass(frozen=True)
-class Reverted:
-    """One commit taken out of a revision: the new tree, or why there is none."""
-
-    tree: str | None
-    conflicts: tuple[str, ...] = ()
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Tag:
-    """One tag and the commit it names."""
-
-    name: str
-    sha: str
-    at: datetime
 
 
 class Repository:
@@ -69,13 +50,16 @@ class Repository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.git_dir = _find(path)
+        self.git_dir = gitplaces.find(path)
         answer = self._own("rev-parse", "--git-common-dir", "--show-object-format")
         common, self.object_format = answer.text.splitlines()
         self.common_dir = (self.git_dir / common).resolve()
         self.scratch = Path(tempfile.mkdtemp(prefix="halon-git-"))
         self._remove = weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
-        self._make_private()
+        gitplaces.make_private(self.scratch, self.common_dir, self.object_format)
+        # What never changes: a commit's tree and parents, by its full sha.
+        self._seen: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._windows: dict[str, frozenset[str]] = {}
 
     def close(self) -> None:
         """Remove the scratch folder with every object that was made here."""
@@ -108,10 +92,21 @@ class Repository:
 
     def resolve(self, revision: str) -> str:
         """Give the full sha of the commit that a name means; UnknownRevision if there is none."""
+        if revision in self._seen:
+            return revision
         return self._verified(revision, "commit")
+
+    def parents(self, revision: str) -> tuple[str, ...]:
+        """Give the shas of a commit's parents, none for the first of its history."""
+        sha = self.resolve(revision)
+        if sha not in self._seen:
+            self._window(sha, 1)
+        return self._seen[sha][1]
 
     def tree_of(self, revision: str) -> str:
         """Give the sha of the tree of a commit, or of a tree itself."""
+        if revision in self._seen:
+            return self._seen[revision][0]
         return self._verified(revision, "tree")
 
     def head(self) -> str:
@@ -236,13 +231,16 @@ class Repository:
         The inverse commit has the commit as its parent and the tree of the commit's first parent,
         so merging it is exactly "that revision without this commit". No conflict is resolved.
         """
-        sha, target = self.resolve(commit), self.resolve(onto)
-        parents = self.run("rev-list", "--parents", "-n1", sha).text.split()[1:]
+        target = self.resolve(onto)
+        window = self._window(target)
+        sha = self.resolve(commit)
+        if sha not in window and not self.is_ancestor(sha, target):
+            return Reverted(None, reason=f"{sha[:12]} is not contained in {target[:12]}")
+        parents = self.parents(sha)
         if not parents:
             return Reverted(None, reason=f"{sha[:12]} is the first commit of its history")
-        if not self.is_ancestor(sha, target):
-            return Reverted(None, reason=f"{sha[:12]} is not contained in {target[:12]}")
-        inverse = self.commit(self.tree_of(parents[0]), [sha], "inverse")
+        text = f"tree {self.tree_of(parents[0])}\nparent {sha}\n{NOBODY}\ninverse\n"
+        inverse = gitlines.write_object(self.scratch, self.object_format, "commit", text.encode())
         args = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"]
         answer = self.run(*args, target, inverse, codes=(0, 1))
         tree, *conflicts = _items(answer.out)
@@ -300,21 +298,6 @@ class Repository:
                 f"The repository {str(self.path)!r} cannot be read: {error.message}"
             ) from error
 
-    def _make_private(self) -> None:
-        (self.scratch / "objects" / "info").mkdir(parents=True)
-        (self.scratch / "refs").mkdir()
-        (self.scratch / "HEAD").write_text("ref: refs/heads/none\n")
-        version, extension = "0", ""
-        if self.object_format != "sha1":
-            version, extension = "1", f"[extensions]\n\tobjectFormat = {self.object_format}\n"
-        (self.scratch / "config").write_text(
-            f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}"
-        )
-        objects = self.common_dir / "objects"
-        (self.scratch / "objects" / "info" / "alternates").write_text(f"{objects}\n")
-        if self.is_shallow:
-            shutil.copy(self.common_dir / "shallow", self.scratch / "shallow")
-
     def _verified(self, revision: str, kind: str) -> str:
         if not BAD_NAME.search(revision):
             name = f"{revision}^{{{kind}}}"
@@ -326,6 +309,18 @@ class Repository:
         raise UnknownRevision(
             f"The repository {str(self.path)!r} has no revision {revision!r}.{hint}"
         )
+
+    def _window(self, sha: str, limit: int = WINDOW) -> frozenset[str]:
+        """Read a commit's newest ancestors at once: the same ones are asked for many times."""
+        if sha not in self._windows:
+            answer = self.run("log", "--format=%H %T %P", f"--max-count={limit}", sha)
+            rows = [line.split() for line in answer.text.splitlines()]
+            self._seen |= {row[0]: (row[1], tuple(row[2:])) for row in rows}
+            found = frozenset(row[0] for row in rows)
+            if limit < WINDOW:
+                return found
+            self._windows[sha] = found
+        return self._windows[sha]
 
     def _range(self, revisions: str) -> list[str]:
         old, dots, new = revisions.partition("..")
@@ -347,27 +342,6 @@ class Repository:
             raw = content.encode("utf-8", "surrogateescape")
             self.run(*command, content=raw, env=env)
             return self.run("write-tree", env=env).text
-
-
-def _find(path: Path) -> Path:
-    """Find the git directory without git's own search, which files of a repository can mislead."""
-    start = path.resolve()
-    if not start.is_dir():
-        raise RepositoryUnreadable(
-            f"There is no folder {str(path)!r}; check the repository's path."
-        )
-    if (start / "HEAD").is_file() and (start / "objects").is_dir():
-        return start
-    for folder in (start, *start.parents):
-        marker = folder / ".git"
-        if marker.is_dir():
-            return marker
-        if marker.is_file():
-            target = marker.read_text(errors="replace").removeprefix("gitdir:").strip()
-            return (folder / target).resolve()
-    raise RepositoryUnreadable(
-        f"The folder {str(path)!r} is not a git repository; give the folder that holds `.git`."
-    )
 
 
 def _items(raw: bytes) -> list[str]:

@@ -1,13 +1,16 @@
-"""Reads what git prints into values; pure. Used by agents/git.py alone.
+"""Reads what git prints into values, and writes a single object. Used by agents/git.py.
 
 Everything parsed here was written by strangers: only separators that cannot occur in a message or a
 file name are trusted.
 """
 
+import hashlib
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from agents import gitcalls
 from incidents import errors
@@ -54,6 +57,24 @@ class BlameLine:
     original_line: int
     text: str
     older: bool = False
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """One commit taken out of a revision: the new tree, or why there is none."""
+
+    tree: str | None
+    conflicts: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """One tag and the commit it names."""
+
+    name: str
+    sha: str
+    at: datetime
 
 
 def commits(raw: bytes) -> list[Commit]:
@@ -124,6 +145,17 @@ def blamed(raw: bytes) -> list[BlameLine]:
         elif text == "boundary":
             older.add(sha)
     return found
+
+
+def write_object(git_dir: Path, algorithm: str, kind: str, content: bytes) -> str:
+    """Write one loose object into a private git directory and give its sha."""
+    raw = f"{kind} {len(content)}\0".encode() + content
+    sha = hashlib.new(algorithm, raw, usedforsecurity=False).hexdigest()
+    path = git_dir / "objects" / sha[:2] / sha[2:]
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(raw, 1))
+    return sha
 
 
 def check_path(path: str) -> None:

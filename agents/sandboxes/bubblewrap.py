@@ -13,7 +13,9 @@ from typing import Any
 
 from agents.sandboxes import commands, contract, inside, plan, runner, walls
 
-INSIDE = "/run/halon/inside.py"
+INSIDE = "/run/halon"
+# An import, not a script: only an imported module is read from its compiled file.
+BOOT = f"import sys; sys.path.insert(0, {INSIDE!r}); import inside; inside.main()"
 ISOLATION = (
     *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"),
     *("--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--disable-userns"),
@@ -36,7 +38,7 @@ class Bubblewrap:
             raise contract.SandboxBroken("The program 'bwrap' is not installed.")
         spec = plan.specification(self.name, argv, profile, limits)
         spec["bwrap"] = [program, *_arguments(spec)]
-        spec["inside"] = [sys.executable, "-I", "-S", INSIDE]
+        spec["inside"] = [sys.executable, "-I", "-S", "-c", BOOT]
         return runner.run(self.name, argv, spec, limits)
 
 
@@ -55,7 +57,7 @@ def _arguments(spec: dict[str, Any]) -> list[str]:
         words += ["--perms", mode, "--size", str(spec["tmp_bytes"]), "--tmpfs", folder]
     for source, target, mode in spec["mounts"]:
         words += [FLAGS[mode], source, target]
-    return [*words, "--ro-bind", str(Path(inside.__file__).resolve()), INSIDE]
+    return [*words, "--ro-bind", str(Path(inside.__file__).resolve().parent), INSIDE]
 
 
 def _system(path: Path) -> list[str]:

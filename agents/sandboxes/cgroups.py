@@ -31,11 +31,21 @@ def made(limits: contract.Limits) -> Iterator[list[str]]:
                 ("pids", "pids.max", limits.processes),
                 ("memory", "memory.limit_in_bytes", limits.memory_bytes),
             ):
+                _sweep(MOUNT / controller)
                 _make(MOUNT / controller / name, file, value, folders)
         yield [str(folder) for folder in folders]
     finally:
         for folder in folders:
             _remove(folder)
+
+
+def _sweep(controller: Path) -> None:
+    """Remove the groups of a Halon that was killed; one that holds a process cannot be."""
+    for folder in controller.glob("halon-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not Path("/proc", owner).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _make(folder: Path, file: str, value: int, folders: list[Path]) -> None:
