@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bot.said import Said
 from incidents.approvals import Approvals
 from incidents.knowledge import ActionItems, Costs
 from incidents.models import Answer, Person
@@ -21,16 +22,6 @@ from incidents.stages import Stages
 from incidents.timeline import Timeline
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What became of a command or vote: the sentence for the person, and what to type instead."""
-
-    text: str
-    accepted: bool = True
-    incident: str | None = None  # INC-n, where the reader should look now
-    try_this: str = ""
 
 
 class Speaker(Protocol):
