@@ -132,7 +132,8 @@ def is_system(path: Path) -> bool:
 def _prefix(program: Path) -> Path | None:
     """Give the installation that a program belongs to, or None when it lies loosely in a folder."""
     prefix = program.parent.parent
-    home = Path.home()
+    # Not Path.home(), which raises for a user id without a name, as containers have.
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111
     if program.parent.name not in ("bin", "Scripts") or home.is_relative_to(prefix):
         return None
     if prefix == home / ".local" or prefix == Path("/"):
