@@ -13,7 +13,9 @@ TOP_FRAMES = 3
 
 
 def fingerprint(subject: Trace | str) -> str:
-    """Return 16 hex digits for a trace (type, top in-app functions, masked message) or a message."""
+    """Return 16 hex digits for a trace (type, top in-app functions,
+    masked message) or a message.
+    """
     if isinstance(subject, str):
         return digest(None, (), templates.mask(subject))
     frames = [f for f in subject.frames if not traces.vendored(f.path)] or list(subject.frames)

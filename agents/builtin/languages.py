@@ -69,7 +69,8 @@ TABLES = (
     Table(
         Language.RUBY,
         re.compile(
-            r"(?:.*?\s|^)(?P<path>[^\s:]{1,1024}\.rb):(?P<line>\d{1,9}):in [`'](?P<function>[^']{1,200})'"
+            r"(?:.*?\s|^)(?P<path>[^\s:]{1,1024}\.rb):(?P<line>\d{1,9})"
+            r":in [`'](?P<function>[^']{1,200})'"
             r": (?P<message>.*) \((?P<exception>(?:\w{1,100}::){0,8}\w{1,100})\)$"
         ),
         re.compile(

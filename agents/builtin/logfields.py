@@ -39,7 +39,9 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as the log tells it; `body` is text (JSON if the log held an object), `status` if known."""
+    """A request as the log tells it; `body` is text (JSON if the log held an object),
+    `status` if known.
+    """
 
     method: str
     path: str

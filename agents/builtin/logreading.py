@@ -1,4 +1,4 @@
-"""What a log reading says: templates with their series and standing, request error rates, onset, gaps.
+"""What a log reading says: templates with their series and standing, error rates, onset, gaps.
 
 Made by the log triage, read by the roles; frozen. A template counts as background only if it was
 there before the onset and did not rise with it: without a baseline nothing is called innocent.
@@ -31,7 +31,9 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a reading may cost; seconds and records in full are per part, of which a file has up to 8."""
+    """How much a reading may cost; seconds and records in full are per part,
+    of which a file has up to 8.
+    """
 
     seconds: float = 120.0
     full_records: int = 20_000
@@ -76,14 +78,18 @@ class RequestCounts:
     errors: tuple[int, ...]
 
     def rate(self, first: int = 0, stop: int | None = None) -> float | None:
-        """Return the error rate over buckets [first, stop), None without requests: missing is not 0."""
+        """Return the error rate over buckets [first, stop), None without requests:
+        missing is not 0.
+        """
         total = sum(self.totals[first:stop])
         return sum(self.errors[first:stop]) / total if total else None
 
 
 @dataclass(frozen=True, slots=True)
 class LogReading:
-    """Everything one triage found; `notes` are assumptions and estimates, `gaps` what was not seen."""
+    """Everything one triage found; `notes` are assumptions and estimates,
+    `gaps` what was not seen.
+    """
 
     bytes: int
     records: int
@@ -166,7 +172,7 @@ def find_series_onset(
 ) -> Onset | None:
     """Return the onset of a series whose newest bucket may be incomplete.
 
-    An incomplete bucket only understates its rate: it is left out unless it is needed to see a rise.
+    An incomplete bucket only understates its rate: it is left out unless a rise needs it.
     """
     if start is None or len(series) < 3:
         return None
@@ -180,7 +186,9 @@ def _overall(
     start: datetime | None,
     bucket: timedelta,
 ) -> Onset | None:
-    """Return the onset of the failures that users saw; without such counts, that of the error records."""
+    """Return the onset of the failures that users saw; without such counts,
+    that of the error records.
+    """
     served = requests.errors if requests else ()
     return find_series_onset(served, start, bucket) or find_series_onset(series, start, bucket)
 
@@ -285,8 +293,8 @@ def _notes(tally: Tally) -> tuple[str, ...]:
         notes.append("timestamps without a zone were read as UTC")
     if tally.estimated:
         notes.append(
-            f"{tally.estimated:,} of {tally.errors:,} error records are estimated: beyond the first "
-            "ones of a part, one stripe in eight was read"
+            f"{tally.estimated:,} of {tally.errors:,} error records are estimated: beyond the "
+            "first ones of a part, one stripe in eight was read"
         )
     if tally.spilled:
         notes.append(f"{tally.spilled:,} rare templates beyond the limit were counted together")

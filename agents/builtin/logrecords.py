@@ -1,7 +1,7 @@
 """Single records out of a block: where one begins and ends, what it says, which template it is.
 
-Used by the log scanner for each hit of a needle. Reading a record twice costs the most here, so what
-depends only on its text without the digits is remembered, within bounds.
+Used by the log scanner for each hit of a needle. Reading a record twice costs the most here, so
+what depends only on its text without the digits is remembered, within bounds.
 """
 
 import json
@@ -113,7 +113,9 @@ class Records:
         return min(stop, end + 1)
 
     def _back(self, buffer: bytearray, start: int, floor: int, stop: int) -> int:
-        """Return the start of the record that a line belongs to: itself, unless it continues one."""
+        """Return the start of the record that a line belongs to: itself,
+        unless it continues one.
+        """
         position = start
         for _ in range(MAX_BACK):
             if not self.stamped and buffer.startswith(b"Traceback (most", position):
@@ -124,7 +126,9 @@ class Records:
         return start
 
     def _announced(self, buffer: bytearray, position: int, floor: int) -> int:
-        """Return the line before a traceback if it speaks of an error, else the traceback's own start."""
+        """Return the line before a traceback if it speaks of an error,
+        else the traceback's own start.
+        """
         if position <= floor:
             return position
         before = buffer.rfind(b"\n", floor, position - 1) + 1 or floor
@@ -144,7 +148,9 @@ class Records:
         return self._forward_unstamped(buffer, start, end, stop)
 
     def _forward_unstamped(self, buffer: bytearray, start: int, end: int, stop: int) -> int:
-        """As `_forward`, by the shape of the lines: indented, one exception line, chain sentences."""
+        """As `_forward`, by the shape of the lines: indented, one exception line,
+        chain sentences.
+        """
         inside = buffer.find(b"Traceback (most", start, end) >= 0
         position = end + 1
         for _ in range(MAX_JOINED):
@@ -316,7 +322,9 @@ def top_frame(trace: Trace) -> str | None:
 
 
 def sample(record: bytes, limit: int) -> str:
-    """Return a record as printable text of bounded length: its end, where the fault is named, stays."""
+    """Return a record as printable text of bounded length: its end, where the fault is named,
+    stays.
+    """
     if len(record) > limit:
         head = limit // 3
         record = record[:head] + b"\n[...]\n" + record[-(limit - head - 7) :]

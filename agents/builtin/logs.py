@@ -25,7 +25,8 @@ from agents.builtin.logsources import Source
 from agents.builtin.tallies import Failing, Tally
 
 __all__ = [
-    "Failing", "Limits", "LogReading", "Request", "RequestCounts", "Standing", "TemplateCount", "read",
+    "Failing", "Limits", "LogReading", "Request", "RequestCounts", "Standing", "TemplateCount",
+    "read",
 ]  # fmt: skip
 
 ALONE = 32 * 1024 * 1024  # below this another process costs more than it saves
@@ -39,7 +40,9 @@ def read(
     processes: int = 2,
     limits: Limits | None = None,
 ) -> LogReading:
-    """Read log files, at most a window [since, until) of them, into one reading; never raises over them."""
+    """Read log files, at most a window [since, until) of them, into one reading;
+    never raises over them.
+    """
     limits = limits or Limits()
     gaps: list[str] = [] if paths else ["no log file was given"]
     sources: list[Source] = []
@@ -92,7 +95,9 @@ def _parts(
 
 
 def _hands(parts: Sequence[Part], sources: Sequence[Source], processes: int) -> list[list[Part]]:
-    """Deal the parts out in turns: failures cluster in time, so neighbours go to different hands."""
+    """Deal the parts out in turns: failures cluster in time,
+    so neighbours go to different hands.
+    """
     total = sum(part.stop - part.start for part in parts if part.stop is not None)
     if total < ALONE or processes < 2:
         return [list(parts)] if parts else []

@@ -1,4 +1,5 @@
-"""One pass over one part of a log: literal needles find the error records, the rest is only counted.
+"""One pass over one part of a log: literal needles find the error records, the rest is only
+counted.
 
 Run by the log reading, in its own process for the parts of a big file (`python -m
 agents.builtin.logscan` takes a part on stdin and gives a tally to stdout). Bytes stay bytes until a
@@ -124,7 +125,9 @@ class Scanner:
         return newest
 
     def _region(self, stop: int, offset: int) -> None:
-        """Count the bytes of the buffer before `stop`, which lies at a record boundary if it can."""
+        """Count the bytes of the buffer before `stop`, which lies at a record boundary if it
+        can.
+        """
         buffer, tally, start = self.block.bytes, self.tally, 0
         if not stop:
             return
@@ -181,7 +184,9 @@ class Scanner:
                     due[index] = find(words[index], resume, stop) if resume < stop else stop
 
     def _count_span(self, start: int, stop: int) -> None:
-        """Note the times of the first and the last line, so that quiet stretches belong to the span."""
+        """Note the times of the first and the last line, so that quiet stretches belong to the
+        span.
+        """
         for at in (self._time_at(start, stop), self._last_time(start, stop)):
             if at is not None and not self._outside(at):
                 self.tally.see(at)
@@ -210,7 +215,9 @@ class Scanner:
         return found
 
     def _count_requests(self, start: int, stop: int, status: bytes) -> None:
-        """Count access lines per bucket by halving: lines are in order, so most halves are one bucket."""
+        """Count access lines per bucket by halving: lines are in order,
+        so most halves are one bucket.
+        """
         first, last = self._time_at(start, stop), self._last_time(start, stop)
         if first is None or last is None:
             return

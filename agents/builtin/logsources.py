@@ -1,4 +1,4 @@
-"""Log files before they are read: what they are, how their lines look, and which part of them matters.
+"""Log files before they are read: what they are, how lines look, which part matters.
 
 Used by the log reading. It opens only regular files, never waits, and answers with a sentence where
 a file cannot be read. The literals searched for come from tables; the file only selects among them.
@@ -90,10 +90,10 @@ class Unpacked:
         elif packed == "bzip2":
             self._stream = bz2.BZ2File(self._file)
         else:
-            self._stream = lzma.LZMAFile(self._file)
+            self._stream = lzma.LZMAFile(self._file)  # noqa: SIM115 - closed by `close`
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Fill a part of the buffer: in small steps, so that a broken end costs no more than one."""
+        """Fill a part of the buffer: in small steps, so that a broken end costs only one."""
         piece = self._stream.read1(min(len(buffer), STEP))
         buffer[: len(piece)] = piece
         return len(piece)
@@ -193,7 +193,9 @@ def _piece(file: io.FileIO, position: int) -> bytes:
 
 
 def _choose(pieces: list[bytes], *, everything: bool) -> tuple[tuple[str, ...], str | None]:
-    """Select the literals: of a big file only the basic ones and those whose like the probes show."""
+    """Select the literals: of a big file only the basic ones and those whose like the probes
+    show.
+    """
     sight = b"\n".join(pieces)
     chosen: list[str] = []
     lines = [line for piece in pieces for line in piece.split(b"\n")[:200]]
@@ -207,8 +209,9 @@ def _choose(pieces: list[bytes], *, everything: bool) -> tuple[tuple[str, ...], 
     if objects:
         chosen += [PLAIN_BASE[1]]
     if objects and (everything or not chosen[:-1]):
-        chosen += [f'"{key}":{gap}"{word}"' for key in ("level", "severity") for gap in ("", " ")
-                   for word in ("error", "ERROR", "critical", "CRITICAL", "fatal", "FATAL")]  # fmt: skip
+        words = [style(word) for word in _SPELLINGS for style in (str.lower, str.upper)]
+        keys = [f'"{key}":{gap}' for key in ("level", "severity") for gap in ("", " ")]
+        chosen += [f'{key}"{word}"' for key in keys for word in words]
     if plain > 2 * PROBES or not objects:
         seen = [word for word in PLAIN if everything or word.encode() in sight]
         if not everything and any(word.encode() in sight for word in PLAIN_BASE):

@@ -18,7 +18,10 @@ _MONTHS = {
 }
 # `web-1 | ` of a process supervisor, a syslog priority, a level, an opening bracket.
 _BEFORE = rb"(?:[\w.-]{1,40}+ *\| )?(?:<\d{1,3}>\d? ?)?(?:\[?[A-Z]{4,8}\]?:? +)?[\[(]?"
-_ISO = rb"(\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(?: ?(Z|[+-]\d\d:?\d\d)\b| UTC| GMT)?"
+_ISO = (
+    rb"(\d{4}[-/]\d\d[-/]\d\d[T _]\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?"
+    rb"(?: ?(Z|[+-]\d\d:?\d\d)\b| UTC| GMT)?"
+)
 _FORMS = (
     re.compile(_BEFORE + _ISO + rb"\]?"),
     re.compile(_BEFORE + rb"(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d)()(?: ([+-]\d{4}))?\]?"),
@@ -48,7 +51,9 @@ def next_record(buffer: Buffer, start: int, stop: int) -> int:
 
 
 class Stamps:
-    """Reads timestamps; remembers the form met last, each second read, and whether a zone was missing."""
+    """Reads timestamps; remembers the form met last, each second read,
+    and whether a zone was missing.
+    """
 
     def __init__(self, year: int) -> None:
         """Take the year for forms that carry none."""
@@ -74,7 +79,9 @@ class Stamps:
         return None
 
     def in_json(self, buffer: Buffer, start: int, stop: int) -> float | None:
-        """Return the time that a JSON line carries under one of the usual keys, without parsing it."""
+        """Return the time that a JSON line carries under one of the usual keys,
+        without parsing it.
+        """
         matched = _JSON.search(buffer, start, min(stop, start + 4096))
         return self.of_value(matched[1]) if matched else None
 

@@ -32,7 +32,9 @@ class Block:
         self._memmem = _load() if native else None
 
     def find(self, needle: bytes, start: int, stop: int) -> int:
-        """Return the first position of a needle within [start, stop), or `stop` if there is none."""
+        """Return the first position of a needle within [start, stop),
+        or `stop` if there is none.
+        """
         if self._memmem is None or not 0 <= start < stop <= len(self.bytes):
             at = self.bytes.find(needle, start, stop)
             return stop if at < 0 else at

@@ -1,8 +1,9 @@
 """When a count series began to rise, and in which manner.
 
 Called by the log triage for every template and for the series as a whole; pure, no clock, no I/O.
-The split is the maximum of a Poisson likelihood ratio, accepted only through the gate below; a series
-that does not pass it has no onset. A rise below a factor of 2 is never called the onset of an incident.
+The split is the maximum of a Poisson likelihood ratio, accepted only through the gate below; a
+series that does not pass it has no onset. A rise below a factor of 2 is never called the onset of
+an incident.
 """
 
 import itertools
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-GATE_LLR = 8.0  # 99.9th percentile of the maximum under no change, plus a margin; see the tests' simulations
+GATE_LLR = 8.0  # the maximum under no change: 99.9th percentile; the tests simulate it
 GATE_RATIO = 2.0
 GATE_EVENTS = 5
 KIND_GAIN = 4.0  # nats by which a richer shape must beat a plain step
@@ -61,7 +62,8 @@ def find_onset(
     Gate: max LLR / phi >= 8 + ln(templates), ratio >= 2 and >= 5 events after the split, where
     LLR(k) = A ln(A/k) + B ln(B/(n-k)) - S ln(S/n) over the splits with a higher level on the right.
     An earlier rise that passes the same gate on the left part takes its place, unless the series
-    was back at its first level for a third of its length between the two: that was another incident.
+    was back at its first level for a third of its length between the two: that was another
+    incident.
     """
     split = _first_rise(counts, GATE_LLR + math.log(max(1, templates)), 0)
     if split is None:
@@ -115,13 +117,15 @@ def passes(split: Split | None, threshold: float = GATE_LLR) -> bool:
 def classify(counts: Sequence[int], index: int) -> tuple[OnsetKind, int]:
     """Return the kind of a rise whose split lies at `index`, and the bucket in which it began.
 
-    Three shapes are fitted to the series from the level b before the split, by Poisson log-likelihood:
+    Three shapes are fitted to the series from the level b before the split, by Poisson
+    log-likelihood.
     sudden: rate b, then a constant h from the split on (h = mean after it);
     gradual: rate b up to s, then b + (h - b) (i - s + 1)/r over r >= 4 buckets, then h; best s, r;
-    intermittent: after the split each bucket is at b or at a burst level H (mean of the buckets above
-    the mean), states by dynamic programming, ln(n) nats per change of state, at least two bursts.
-    A richer shape wins if its gain over sudden, divided by the Pearson dispersion of its own residuals,
-    is at least 4 nats; of two that win, the one with the greater gain.
+    intermittent: after the split each bucket is at b or at a burst level H (mean of the buckets
+    above the mean), states by dynamic programming, ln(n) nats per change of state, at least two
+    bursts.
+    A richer shape wins if its gain over sudden, divided by the Pearson dispersion of its
+    own residuals, is at least 4 nats; of two that win, the one with the greater gain.
     """
     base = max(sum(counts[:index]) / index, 0.5 / len(counts))
     step_rates = _step(counts, index, base)
@@ -153,7 +157,9 @@ def _first_rise(counts: Sequence[int], threshold: float, depth: int) -> Split | 
 
 
 def _rise_in_halves(counts: Sequence[int], threshold: float, depth: int) -> Split | None:
-    """Look for a rise that has ended again: it is diluted in the whole, not in the part before the fall."""
+    """Look for a rise that has ended again: it is diluted in the whole,
+    not in the part before the fall.
+    """
     fall = best_split(list(reversed(counts)))
     if depth >= MAX_DEPTH or not passes(fall, threshold) or fall is None:
         return None
@@ -162,7 +168,9 @@ def _rise_in_halves(counts: Sequence[int], threshold: float, depth: int) -> Spli
 
 
 def _resplit(counts: Sequence[int], earlier: Split) -> Split:
-    """Restate an earlier split against everything after it, so that the rates describe the whole."""
+    """Restate an earlier split against everything after it,
+    so that the rates describe the whole.
+    """
     after = sum(counts[earlier.index :])
     rate = after / (len(counts) - earlier.index)
     ratio = rate / max(earlier.before_rate, 1 / len(counts))
@@ -181,7 +189,7 @@ def _quiet_between(counts: Sequence[int], earlier: Split, later: Split) -> bool:
 
 
 def _dispersion(counts: Sequence[int], index: int, left: float, right: float) -> float:
-    """Return phi = max(1, D(before), sqrt(D(after))), D = var/mean; under 3 buckets after count as 4.
+    """Return phi = max(1, D(before), sqrt(D(after))), D = var/mean; of few buckets 4.
 
     The baseline speaks for itself. Without events before the split it cannot, so clusters after it
     count by their root: fully they would silence the intermittent faults that are to be found.

@@ -1,4 +1,5 @@
-"""Python tracebacks out of lines: chains, groups, repeated frames, markers, SyntaxError, log prefixes.
+"""Python tracebacks out of lines: chains, groups, repeated frames, markers, SyntaxError, log
+prefixes.
 
 Called by `traces` only. It walks the lines once and never evaluates anything in them.
 """
@@ -65,7 +66,9 @@ def _follower(lines: Sequence[str], index: int) -> tuple[int, Trace] | None:
 
 
 def _block(lines: Sequence[str], start: int, column: int) -> tuple[int, Trace] | None:
-    """Read one traceback whose header stands at `column`: frames oldest first, then its exception."""
+    """Read one traceback whose header stands at `column`: frames oldest first,
+    then its exception.
+    """
     prefix = lines[start][:column].removesuffix("Exception Group ")
     frames: list[Frame] = []
     index, missed = start + 1, 0
@@ -133,7 +136,9 @@ def _members(lines: Sequence[str], index: int) -> tuple[int, list[Trace]]:
 
 
 def _strip(line: str, prefix: str) -> str:
-    """Return a line without what stands before the traceback: a logger's prefix or a group's bar."""
+    """Return a line without what stands before the traceback:
+    a logger's prefix or a group's bar.
+    """
     if not prefix:
         return line
     if line.startswith(prefix):

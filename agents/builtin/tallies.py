@@ -1,4 +1,5 @@
-"""Counts of what the scanner meets, of bounded size whatever the log holds; merged across processes.
+"""Counts of what the scanner meets, of bounded size whatever the log holds; merged across
+processes.
 
 Used by the log scanner and the log reading. The only mutable state of the triage. Templates beyond
 the cap push the rarest ones out into the entry `OTHER`, so a flood of noise cannot hide a fault.
@@ -59,7 +60,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """A request that failed, as replayable as the log allows; `key` is the template of its error line."""
+    """A request that failed, as replayable as the log allows;
+    `key` is the template of its error line.
+    """
 
     at: float | None
     request: Request
@@ -69,7 +72,9 @@ class Failing:
 
 @dataclass(slots=True)
 class Tally:
-    """Everything counted in one part of the logs; cells are counts per `width` seconds since the epoch."""
+    """Everything counted in one part of the logs; cells are counts per `width` seconds since the
+    epoch.
+    """
 
     width: float
     cap: int = 2000
@@ -132,7 +137,9 @@ class Tally:
         )
 
     def keep(self, failing: Failing) -> None:
-        """Remember a failing request if it is a new one and there is room, by template and in all."""
+        """Remember a failing request if it is a new one and there is room,
+        by template and in all.
+        """
         request = failing.request
         key = (request.method, request.path, request.body)
         held = self.failing.get(key)

@@ -29,7 +29,9 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One call: `line` counts from 1; `module` is the package where the language gives no folder."""
+    """One call: `line` counts from 1; `module` is the package where the language gives no
+    folder.
+    """
 
     path: str
     line: int

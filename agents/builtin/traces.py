@@ -59,7 +59,9 @@ def vendored(path: str) -> bool:
 
 
 def resolve(frames: Sequence[Frame], tracked: Collection[str]) -> tuple[Located, ...]:
-    """Map frames to tracked files by the longest common path suffix; a tie is reported, not guessed."""
+    """Map frames to tracked files by the longest common path suffix; a tie is reported,
+    not guessed.
+    """
     by_name: dict[str, list[str]] = {}
     for file in tracked:
         by_name.setdefault(file.rsplit("/", 1)[-1], []).append(file)

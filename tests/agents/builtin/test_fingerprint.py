@@ -1,4 +1,6 @@
-"""The stable name of a failure: blind to lines, ids and places, keen on type, function and words."""
+"""The stable name of a failure: blind to lines, ids and places, keen on type,
+function and words.
+"""
 
 from dataclasses import replace
 

@@ -58,7 +58,9 @@ def error(index: int, **more: object) -> str:
     moment = (START + index * SECOND).isoformat()
     line: dict[str, object] = {
         "ts": moment, "level": "error", "message": "unhandled exception", "traceback": TRACE,
-        "request": {"method": "POST", "path": "/checkout", "body": {"cart": index % 7, "guest": True}},
+        "request": {
+            "method": "POST", "path": "/checkout", "body": {"cart": index % 7, "guest": True},
+        },
         "revision": "9f3c1a7", "version": "v12",
     }  # fmt: skip
     return json.dumps({**line, **more})
@@ -149,10 +151,13 @@ def test_json_error_lines_give_template_request_revision_and_failing_requests(
     "line",
     [
         {"time": 1772359200.5, "severity": "ERROR", "msg": "boom 1", "exc_info": TRACE},
-        {"timestamp": "2026-03-01T10:00:00.5Z", "levelname": "ERROR", "message": "boom 1", "stack_trace": TRACE},
-        {"@timestamp": 1772359200500, "log.level": "error", "message": "boom 1", "error.stack_trace": TRACE},
+        {"timestamp": "2026-03-01T10:00:00.5Z", "levelname": "ERROR",
+         "message": "boom 1", "stack_trace": TRACE},
+        {"@timestamp": 1772359200500, "log.level": "error",
+         "message": "boom 1", "error.stack_trace": TRACE},
         {"time": 1772359200500, "level": 50, "msg": "boom 1", "err": {"type": "X", "stack": TRACE}},
-        {"ts": "2026-03-01 10:00:00,5", "level": "critical", "event": "boom 1", "exception": TRACE.split("\n")},
+        {"ts": "2026-03-01 10:00:00,5", "level": "critical",
+         "event": "boom 1", "exception": TRACE.split("\n")},
     ],
 )  # fmt: skip
 def test_the_usual_names_of_json_keys_are_known(tmp_path: Path, line: dict[str, object]) -> None:
@@ -294,9 +299,12 @@ def hostile(path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("noise", "binary noise"), ("nothing", "is empty"), ("NULs and then a log", "binary noise"),
-        ("bad UTF-8", ""), ("colours", ""), ("one long line", "longer than 64 KiB"), ("deep JSON", "no timestamps"),
-        ("huge number", "no timestamps"), ("half a gzip", "ended early"), ("no gzip", "cannot be read"),
+        ("noise", "binary noise"), ("nothing", "is empty"),
+        ("NULs and then a log", "binary noise"),
+        ("bad UTF-8", ""), ("colours", ""), ("one long line", "longer than 64 KiB"),
+        ("deep JSON", "no timestamps"),
+        ("huge number", "no timestamps"), ("half a gzip", "ended early"),
+        ("no gzip", "cannot be read"),
         ("zstd", "zstd"), ("wild times", ""),
     ],
 )  # fmt: skip

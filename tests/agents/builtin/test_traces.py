@@ -1,4 +1,6 @@
-"""Stack traces out of text: real Python ones of every form, other languages, hostile ones, files."""
+"""Stack traces out of text: real Python ones of every form, other languages, hostile ones,
+files.
+"""
 
 import json
 import random
@@ -41,7 +43,8 @@ def stumble() -> object:
 
 def gather() -> None:
     failures: list[Exception] = []
-    for call in (lambda: dive(0), lambda: int("x")):
+    calls: tuple[Callable[[], int], ...] = (lambda: dive(0), lambda: int("x"))
+    for call in calls:
         try:
             call()
         except (ArithmeticError, ValueError) as error:
