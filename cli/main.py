@@ -1,27 +1,52 @@
-"""The `halon` command line: reads the arguments and hands over to the packages.
+"""The `halon` command: everything that can be typed in a shell.
 
-Called by people, the Makefile and scripts. It never holds a rule of its own.
+Each group of verbs lives in its own file and registers itself here. Errors of Halon become one
+sentence on stderr and exit 3; wrong usage is exit 2, as in every tool.
 """
 
-from importlib import metadata
+import importlib.metadata
+import sys
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from cli import demo, desk, diagnose, doctor, judge, processes, up
+from incidents import errors
+
+COULD_NOT_RUN = 3
+
+app = typer.Typer(
+    name="halon",
+    help="From a typed line to a fixed service and its review: /incident P0 checkout failing",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for part in (up, demo, doctor, processes, diagnose, judge, desk):
+    part.register(app)
 
 
-def print_version(wanted: bool) -> None:
-    """Print the installed version and stop."""
-    if wanted:
-        typer.echo(f"halon {metadata.version('halon')}")
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"halon {importlib.metadata.version('halon')}")
         raise typer.Exit
 
 
 @app.callback()
-def main(
+def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True)
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    """Halon: from the alarm to a fixed service and its review."""
+    """Diagnose, mend, roll out and review incidents, from the shell or a chat."""
+
+
+def run() -> None:
+    """Run the command line; the entry point of the installed program."""
+    try:
+        app()
+    except errors.HalonError as error:
+        typer.echo(f"halon: {error.message}", err=True)
+        sys.exit(COULD_NOT_RUN)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from incidents import errors, mac, moves, policy, rows, schema, timeline
+from incidents import entries, errors, mac, moves, policy, rows, schema, timeline
 from incidents.columns import canonical
 from incidents.models import (
     MACHINE,
@@ -110,6 +110,14 @@ class Approvals:
             where = (_A.c.incident == incident, _A.c.state.in_(TAKES_ANSWERS))
             found = tx.run(
                 select(_A).where(*where, _A.c.expires_at > tx.now).order_by(_A.c.asked_at, _A.c.id)
+            )
+            return [rows.approval(row) for row in found]
+
+    def of_rollout(self, rollout: str) -> list[Approval]:
+        """Return every question of a rollout, newest last, answered or not."""
+        with self._store.read() as tx:
+            found = tx.run(
+                select(_A).where(_A.c.rollout == rollout).order_by(_A.c.asked_at, _A.c.id)
             )
             return [rows.approval(row) for row in found]
 
@@ -374,9 +382,8 @@ def _tell_forged(tx: Tx, approval: Approval) -> None:
     subject = f"forged-{approval.id}"
     rows.lock_incident(tx, approval.incident)
     if not timeline.said_before(tx, approval.incident, EntryKind.TROUBLE, subject):
-        sentence = (
-            f"Approval {approval.id} in the database does not carry the seal of what it says and "
-            "was ignored; look at who can write to the database."
+        told = entries.trouble(
+            f"Approval {approval.id} does not carry the seal of what it says and was ignored.",
+            "Ask again, and look at who can write to the database.",
         )
-        draft = Draft(EntryKind.TROUBLE, {"sentence": sentence}, subject)
-        timeline.append(tx, approval.incident, draft, MACHINE)
+        timeline.append(tx, approval.incident, replace(told, subject=subject), MACHINE)

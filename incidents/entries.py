@@ -35,6 +35,12 @@ def report(stage: Stage, content: Json) -> Draft:
     return Draft(EntryKind.REPORT, {"stage": stage.value, "report": content})
 
 
+def plan(rollout: str, content: Json) -> Draft:
+    """The deployment plan; the rehearsal's result edits this message."""
+    shown = {"stage": Stage.DEPLOY.value, "report": content, "rollout": rollout}
+    return Draft(EntryKind.REPORT, shown, f"plan-{rollout}")
+
+
 @dataclass(frozen=True)
 class Suggestion:
     """What triage found: the share of failing requests now and before, and since when."""

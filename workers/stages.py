@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable
 from datetime import timedelta
 
-from agents import builtin_engine
+from agents import sandbox
+from agents.builtin.engine import Builtin
 from agents.engine import Engine, Role
 from incidents import entries, errors, lifecycle, reports
 from incidents.models import MACHINE, Outcome, Stage, Verdict
@@ -41,7 +42,8 @@ def run_stage(run_id: int) -> None:
         if claimed is None:
             return
         with Heartbeat(desk.stages, run_id, claimed.run.fence, lease):
-            work(desk, claimed, builtin_engine.make(settings.sandbox, desk.folder / "agents"))
+            box = sandbox.choose(settings.sandbox)
+            work(desk, claimed, Builtin(box, desk.folder / "workspaces"))
 
 
 def work(desk: Office, claimed: Claimed, engine: Engine) -> None:

@@ -1,0 +1,128 @@
+"""The controller: the only one that wakes work, and the only one that moves traffic.
+
+One leader by a lease in the database; the others wait. Every second it fires timers, expires
+approvals, says what is overdue, wakes runs that are ready or whose worker is gone, and gives every
+open rollout its tick, each in a thread of its own so that a slow deployer holds up nobody else.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from incidents import errors
+from incidents.models import Incident, Stage
+from workers import jobs, office
+from workers.office import Office
+from workers.settings import ControllerSettings
+from workers.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5
+LEASE = timedelta(seconds=10)
+LEADER = "controller"
+RESTING = frozenset({Stage.TRIAGE, Stage.CONTAIN, Stage.REVIEW, Stage.ESCALATE})
+
+
+class Controller:
+    """One controller process; `tick` is one round, `run` goes round until told to stop."""
+
+    def __init__(self, desk: Office, wakeups: jobs.Wakeups, traffic: Traffic) -> None:
+        self._desk, self._wakeups, self._traffic = desk, wakeups, traffic
+        self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="rollout")
+        self._busy: set[str] = set()
+        self._guard = threading.Lock()
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until `stop`; a database that is away is waited for."""
+        while not stop.is_set():
+            started = time.monotonic()
+            try:
+                self.tick()
+            except errors.TemporaryFailure as error:
+                log.warning("%s", error)
+            stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
+        self._pool.shutdown(wait=True)
+        self._desk.leases.release(LEADER, self._desk.owner)
+
+    def tick(self) -> bool:
+        """Do one round as the leader; False when another one leads."""
+        fence = self._desk.leases.lead(LEADER, self._desk.owner, LEASE)
+        if fence is None:
+            return False
+        self._roll(fence)
+        self._desk.approvals.expire_due()
+        self._look_at_clocks()
+        self._wake()
+        return True
+
+    def _wake(self) -> None:
+        """Release work to idle workers, the most severe and oldest first."""
+        room: dict[str, int] = {}
+        for waiting in self._desk.stages.ready():
+            queue = jobs.URGENT if waiting.urgent else jobs.NORMAL
+            try:
+                if queue not in room:
+                    room[queue] = self._wakeups.room(queue)
+                if room[queue] > 0 and self._desk.stages.woken(waiting.run.id):
+                    self._wakeups.wake(queue, waiting.run)
+                    room[queue] -= 1
+            except errors.TemporaryFailure as error:
+                log.warning("%s", error)
+                return
+
+    def _roll(self, fence: int) -> None:
+        """Give each open rollout its tick, unless its last one is still at work."""
+        for rollout in self._desk.rollouts.open_rollouts():
+            with self._guard:
+                if rollout.id in self._busy:
+                    continue
+                self._busy.add(rollout.id)
+            self._pool.submit(self._roll_one, rollout.id, fence)
+
+    def _roll_one(self, rollout_id: str, fence: int) -> None:
+        try:
+            self._traffic.tick(rollout_id, fence)
+        except errors.StaleFence:
+            log.warning("rollout %s has a newer leader", rollout_id)
+        except errors.TemporaryFailure as error:
+            log.warning("rollout %s: %s", rollout_id, error)
+        except Exception:  # a thread's boundary: the next tick tries again, the watchdog watches
+            log.exception("rollout %s", rollout_id)
+        finally:
+            with self._guard:
+                self._busy.discard(rollout_id)
+
+    def _look_at_clocks(self) -> None:
+        """Say once what is past its target; at twice the target it escalates."""
+        for incident in self._desk.incidents.list():
+            for clock in self._desk.incidents.clocks(incident.number):
+                if clock.target is None or not clock.running or clock.stage in RESTING:
+                    continue
+                spent = clock.working + clock.waiting
+                if spent > 2 * clock.target:
+                    self._escalate(incident, clock.stage)
+                elif spent > clock.target:
+                    self._desk.incidents.overdue(incident.number, clock.stage, twice=False)
+
+    def _escalate(self, incident: Incident, stage: Stage) -> None:
+        if self._desk.incidents.overdue(incident.number, stage, twice=True):
+            self._desk.stages.queue_stage(incident.number, Stage.ESCALATE)
+
+
+def run(settings: ControllerSettings) -> None:
+    """Be a controller until SIGTERM."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    key = bytes.fromhex(settings.approval_key.get_secret_value())
+    address = settings.redis_url
+    if address is None:
+        raise errors.BadSettings("The controller needs REDIS_URL; `halon up` sets it by itself.")
+    with office.opened(settings, office.owner_of(os.getpid()), key=key) as desk:
+        wakeups = jobs.Wakeups(jobs.connect(address))
+        Controller(desk, wakeups, Traffic(desk)).run(stop)

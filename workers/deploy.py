@@ -1,0 +1,183 @@
+"""The deploy stage: the fix as a commit on a branch, the plan, and the question to the approvers.
+
+Called by `workers.stages`. It writes what is to be done and gives the worker back; the controller
+alone moves traffic (`workers.traffic`), and it ends this run when the rollout has ended.
+"""
+
+import shlex
+from datetime import timedelta
+
+from agents import git
+from incidents import entries, errors, models, reports
+from incidents.approvals import Question
+from incidents.models import (
+    Act,
+    ChangeKind,
+    Outcome,
+    Rollout,
+    RolloutState,
+    RunMode,
+    SafeVersion,
+    Stage,
+    Verdict,
+)
+from incidents.stages import Ending
+from rollout import plan as plans
+from rollout import wiring
+from rollout.canary import Timing
+from workers import cases
+from workers.job import Job
+
+# For people, when Halon is dead: whoever types the command speaks with the newest word.
+NEWEST = "newest"
+
+
+def plan(job: Job) -> Ending | None:
+    """Plan the rollout of the tested patch and ask for its start; None: the controller goes on."""
+    refused = _refusal(job)
+    if refused is not None:
+        return Ending(Outcome.REFUSED, human=refused)
+    fix = cases.latest(job.office, job.incident, Stage.PATCH, reports.Patch)
+    if fix is None:
+        raise errors.PermanentFailure("There is no patch to deploy.", incident_id=job.incident.id)
+    made = _made(job, fix)
+    problems = wiring.deployer(job.service, job.office.folder).preflight(made)
+    fatal = [problem.text for problem in problems if problem.fatal]
+    if fatal:
+        return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
+    rollout = job.office.rollouts.create(_rollout(job, fix, made), job.run.fence)
+    _ask(job, rollout, made)
+    content = made.model_dump(mode="json")
+    job.office.stages.wait(job.run.id, job.run.fence, (entries.plan(rollout.id, content),))
+    return None
+
+
+def _refusal(job: Job) -> str | None:
+    """Return why nothing may be deployed here, as a sentence for a person."""
+    if job.service.deploy is None:
+        return (
+            f"{job.service.name} has no [service.deploy] in halon.toml, so Halon cannot roll out. "
+            "The tested patch is in the report above: `git apply` it and deploy it your way, "
+            "then say `/incident mitigated WHAT`."
+        )
+    if job.service.mode(job.incident.severity) is RunMode.READ_ONLY:
+        return (
+            f"The run mode of {job.service.name} is read_only. The tested patch is in the report "
+            "above; deploy it your way, then say `/incident mitigated WHAT`."
+        )
+    return None
+
+
+def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
+    timing = Timing.scaled(job.office.settings.time_scale)
+    deployer = wiring.deployer(job.service, job.office.folder)
+    delivery = wiring.delivery(job.service, job.office.folder)
+    branched = delivery.branch(job.incident.id, fix, f"{fix.title}\n\nIncident: {job.incident.id}")
+    seen = deployer.observe()
+    if seen.stable_revision is None:
+        raise errors.PermanentFailure(
+            f"No revision of {job.service.name} is in production, so there is nothing to compare "
+            "a canary with; deploy one first.",
+            incident_id=job.incident.id,
+        )
+    subject = plans.Subject(
+        service=job.service.name,
+        driver=job.service.deploy.driver if job.service.deploy else "",
+        severity=job.incident.severity,
+        patch=fix,
+        revision=branched.revision,
+        stable_revision=seen.stable_revision,
+        last_good_revision=_last_good(job, fix),
+    )
+    monitor = wiring.monitor(job.service, job.office.folder, timing)
+    safe = plans.choose_safe(subject)
+    return plans.build_plan(
+        subject,
+        abilities=deployer.abilities,
+        gates=plans.default_gates(fingerprints=monitor.fingerprints, hotfix=True),
+        requests_per_minute=_traffic(job, timing),
+        rollback_command=shlex.join(deployer.take_back_argv(safe.revision, NEWEST)),
+    )
+
+
+def _last_good(job: Job, fix: reports.Patch) -> str | None:
+    """Return the newest revision that ran in production and does not contain the culprit."""
+    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    if fix.culprit is None:
+        return found.good_revision if found else None
+    deploys = [
+        change.after
+        for change in cases.learn_changes(job.office, job.service)
+        if change.kind is ChangeKind.DEPLOY and change.after
+    ]
+    with cases.repository(job.office, job.service) as mirror:
+        for revision in reversed(deploys):
+            if not _contains(mirror, revision, fix.culprit):
+                return mirror.resolve(revision)
+    return None  # a revision that never ran in production is no version to flee to
+
+
+def _contains(mirror: git.Repository, revision: str, culprit: str) -> bool:
+    try:
+        return mirror.is_ancestor(culprit, mirror.resolve(revision))
+    except errors.NotFound:
+        return True  # not ours to judge, so not safe either
+
+
+def _traffic(job: Job, timing: Timing) -> float | None:
+    """Return requests per minute over the last two minutes, None when nothing was measured."""
+    monitor = wiring.monitor(job.service, job.office.folder, timing)
+    until = job.office.store.now()
+    buckets = monitor.buckets(models.Version.STABLE, until - timedelta(minutes=2), until)
+    counted = [bucket for bucket in buckets if bucket.requests is not None]
+    seconds = sum(bucket.seconds for bucket in counted)
+    return sum(b.requests or 0 for b in counted) / seconds * 60 if seconds else None
+
+
+def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Rollout:
+    return Rollout(
+        id=f"R{job.run.id}",
+        incident=job.incident.number,
+        stage_run=job.run.id,
+        service=job.service.name,
+        state=RolloutState.PLANNED,
+        revision=made.revision,
+        stable_revision=made.stable_revision,
+        last_good_revision=made.last_good_revision,
+        patch_digest=fix.digest,
+        plan=made.model_dump(mode="json"),
+        plan_hash="",  # the store sets it
+        phase=0,
+        phase_started_at=None,
+        deadline=None,
+        safe_version=SafeVersion(made.safe_version),
+        latched=False,
+        fence=0,
+        created_at=job.office.store.now(),
+    )
+
+
+def _ask(job: Job, rollout: Rollout, made: reports.DeploymentPlan) -> None:
+    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    job.office.approvals.ask(
+        Question(
+            incident=job.incident.number,
+            service=job.service.name,
+            act=Act.START,
+            scope=str(made.phases[0].percent),
+            patch_digest=rollout.patch_digest,
+            plan_hash=rollout.plan_hash,
+            key=f"{rollout.id}-start",
+            rollout=rollout.id,
+            verdict=found.verdict if found else Verdict.INCONCLUSIVE,
+            expires=Timing.scaled(job.office.settings.time_scale).approval,
+        )
+    )
+
+
+def contain(job: Job) -> Ending:
+    """Return to the last good version without waiting for a fix."""
+    raise errors.PermanentFailure(
+        "Containing by itself is not offered here; `/incident rollback` takes a canary back.",
+        incident_id=job.incident.id,
+    )
