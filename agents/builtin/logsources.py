@@ -201,7 +201,12 @@ def _choose(pieces: list[bytes], *, everything: bool) -> tuple[tuple[str, ...], 
     lines = [line for piece in pieces for line in piece.split(b"\n")[:200]]
     objects = sum(line.startswith(b"{") for line in lines)
     plain = sum(bool(line.strip()) and not line.startswith(b"{") for line in lines)
-    for key, space, value in {m.groups() for m in _JSON_LEVEL.finditer(sight)}:
+    levels = [m.groups() for m in _JSON_LEVEL.finditer(sight)]
+    seldom = not everything and len(levels) * 20 < sight.count(b"\n")
+    for key, space, value in set(levels):
+        if seldom:  # most lines carry no level: one literal for all levels, judged when parsed
+            chosen.append(f'"{key.decode()}":{space.decode()}"')
+            continue
         style = str.upper if value.isupper() else str.title if value[:1].isupper() else str.lower
         chosen += [f'"{key.decode()}":{space.decode()}"{style(word)}"' for word in _SPELLINGS]
     for key, space, _ in {m.groups() for m in _JSON_NUMBER.finditer(sight)}:
