@@ -13,7 +13,7 @@ from agents.builtin import environment, fingerprint, reproduction, suspects
 from agents.builtin.goodrevision import Deployed
 from agents.builtin.logs import LogReading
 from agents.builtin.proof import Found
-from agents.builtin.reenact import Scene
+from agents.builtin.scene import Scene
 from agents.builtin.reproduction import Mark
 from agents.builtin.tracelines import Trace
 from agents.builtin.verdict import AtGood, Decision, Facts, Replayed, Trial, Without

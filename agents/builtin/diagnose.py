@@ -5,7 +5,7 @@ into a verdict, and `account.diagnosis` into a report. When time runs out it rep
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from agents.builtin import (
 )
 from agents.builtin.account import Picture
 from agents.builtin.proof import Found, Proof
-from agents.builtin.reenact import Reenactment, Scene
+from agents.builtin.reenact import Reenactment
+from agents.builtin.scene import Scene
 from agents.builtin.tracelines import Frame, Trace
 from agents.builtin.verdict import AtGood, Facts, Replayed, Trial
 from agents.builtin.workbench import Workbench
@@ -143,7 +144,7 @@ class Inquiry:
             replays = self.bench.replays(command, requests=requests, replay=is_replay)
             kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
             play = Reenactment(self.bench, replays, self.head, self._floor(), self.released, kinds)
-            self.scene = play.play()
+            self.scene = self.bench.scene = play.play()
             self.scenes.append(self.scene)
             if self.scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
                 break
@@ -297,6 +298,19 @@ class Inquiry:
         )
 
 
+def scene_of(bench: Workbench) -> Scene | None:
+    """Return the scene of this case: that of a diagnosis made on this bench, else played again."""
+    if bench.scene is None:
+        found = bench.case.diagnosis
+        if found is not None:
+            good = bench.case.good or found.good_revision
+            bench.case = replace(bench.case, revision=found.revision, good=good)
+        inquiry = Inquiry(bench, bench.repository.resolve(bench.case.revision))
+        inquiry.look()
+        inquiry.replay()
+    return bench.scene
+
+
 def diagnose(bench: Workbench) -> reports.Diagnosis:
     """Return the diagnosis of the bench's case; raises only if the repository cannot be read."""
     inquiry = Inquiry(bench, bench.repository.resolve(bench.case.revision))
@@ -325,7 +339,7 @@ def _vendor(found: Sequence[Trace]) -> str | None:
 def _network(scene: Scene | None) -> bool:
     if scene is None or scene.target is None:
         return False
-    target = scene.target
-    if target.exception == "timeout":
+    if scene.target.exception == "timeout":
         return False
-    return failures.network_words(f"{target.exception}: {target.message}")
+    # The whole output: a connection error is often wrapped in one of the service's own.
+    return failures.network_words(scene.words)

@@ -6,13 +6,14 @@ with which files pinned, and does the same replay pass on a revision that was go
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from agents.builtin import bisect, goodrevision, pins, reproduction, suspects, traces
 from agents.builtin.failures import Failure, State
 from agents.builtin.goodrevision import Good
 from agents.builtin.proof import Proof
 from agents.builtin.reproduction import Mark, Replays, Run
+from agents.builtin.scene import Scene
 from agents.builtin.verdict import AtGood, Replayed
 from agents.builtin.workbench import Workbench
 
@@ -21,31 +22,6 @@ FLAKY_CAP = 60
 HANG_FACTOR, HANG_SECONDS = 10.0, 5.0
 SLOW_SHARE = 0.3  # of the budget, that looking for a failure which hides may take
 TARGETS = 10
-
-
-@dataclass
-class Scene:
-    """What replaying one command showed."""
-
-    replays: Replays
-    head: str
-    replayed: Replayed = Replayed.NO_COMMAND
-    at_good: AtGood = AtGood.UNKNOWN
-    good: Good | None = None
-    target: Failure | None = None
-    others: tuple[Failure, ...] = ()
-    pinned: tuple[str, ...] = ()
-    test_changed: bool = False
-    at_start: bool = False
-    words: str = ""  # what the failing run printed
-    gaps: list[str] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """How often the head fails, as the mean of its posterior."""
-        runs = self.replays.tally(self.head)
-        failed = sum(run.observed.state is not State.PASSED for run in runs)
-        return bisect.failure_rate(failed, len(runs))
 
 
 @dataclass

@@ -15,6 +15,7 @@ from agents import git, sandbox, workspace
 from agents.builtin import logs
 from agents.builtin.deadline import Deadline
 from agents.builtin.reproduction import Replays, Surroundings
+from agents.builtin.scene import Scene
 from agents.builtin.source import Source
 from agents.evidence import Ledger
 from incidents import errors
@@ -39,6 +40,11 @@ class Workbench:
     ledger: Ledger
     deadline: Deadline
     folder: Path
+    # What the diagnosis of this run found, so that patch and test need not play it again.
+    scene: Scene | None = None
+    requests: Path | None = None
+    suite: Replays | None = None
+    recorded: Replays | None = None
 
     def replays(
         self, command: cases.Command, *, requests: Path | None = None, replay: bool = False
@@ -69,7 +75,7 @@ class Workbench:
         lines = request_lines(failing)
         if not lines:
             return None
-        path = self.folder / "requests.jsonl"
+        path = self.requests = self.folder / "requests.jsonl"
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         path.chmod(0o644)
         return path
