@@ -6,7 +6,6 @@ not through a name that it lets point to 127.0.0.1. Never logs a token.
 """
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from bot.web import answers
 from bot.web.room import Room
 from incidents.models import Person
 
@@ -21,29 +21,13 @@ SESSION = timedelta(days=7)
 OPEN_PATHS = ("/static/", "/healthz")
 STREAMS = "/stream"
 SAFE_METHODS = ("GET", "HEAD")
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-# (request, status, headline, what to do) -> response
-Refusal = Callable[[Request, int, str, str], Response]
 
 
 class Guard:
     """Lets a request through with its person in `request.state.person`, or answers it."""
 
-    def __init__(
-        self, app: ASGIApp, room: Room, refusal: Refusal, bounce: Callable[[str], Response]
-    ) -> None:
+    def __init__(self, app: ASGIApp, room: Room) -> None:
         self._app, self._room = app, room
-        self._refusal, self._bounce = refusal, bounce
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check one request."""
@@ -59,14 +43,14 @@ class Guard:
         if path == "/healthz":
             return None
         if request.url.hostname not in {host.strip("[]") for host in self._room.hosts}:
-            return self._refusal(
+            return answers.trouble(
                 request,
                 403,
                 f"This war room is not known as {request.headers.get('host', '')!r}.",
                 f"Open it as {self._room.hosts[0]}, or add the name to HALON_WEB_HOSTS.",
             )
         if (request.method not in SAFE_METHODS or path.startswith(STREAMS)) and not _own(request):
-            return self._refusal(
+            return answers.trouble(
                 request,
                 403,
                 "This request came from another site, so nothing was done.",
@@ -86,15 +70,15 @@ class Guard:
         session = await asyncio.to_thread(self._room.tokens.redeem, secret, SESSION)
         if session is None:
             if await self._person(request) is not None:  # the address opened twice by its owner
-                return self._bounce(str(request.url.remove_query_params("token")))
-            return self._refusal(
+                return answers.bounce(str(request.url.remove_query_params("token")))
+            return answers.trouble(
                 request,
                 401,
                 "This address was used before, or is too old.",
                 "Take a new one: `halon token add NAME` prints it.",
             )
         # Not a redirect: a Strict cookie would not be sent along when another site led here.
-        answer = self._bounce(str(request.url.remove_query_params("token")))
+        answer = answers.bounce(str(request.url.remove_query_params("token")))
         answer.set_cookie(
             cookie_name(request),
             session,
@@ -113,9 +97,9 @@ class Guard:
 
     def _stranger(self, request: Request) -> Response:
         led_here = request.headers.get("sec-fetch-site") == "cross-site"
-        if led_here and request.method == "GET" and _wants_page(request):
-            return self._bounce(str(request.url))  # asked again from here, the cookie comes along
-        return self._refusal(
+        if led_here and request.method == "GET" and answers.wants_page(request):
+            return answers.bounce(str(request.url))  # asked again from here, the cookie comes along
+        return answers.trouble(
             request,
             401,
             "You are not signed in to this war room.",
@@ -141,15 +125,11 @@ def _own(request: Request) -> bool:
     return origin is None and (bearer or request.method in SAFE_METHODS)
 
 
-def _wants_page(request: Request) -> bool:
-    return "text/html" in request.headers.get("accept", "")
-
-
 def _with_headers(scope: Scope, send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in answers.HEADERS.items():
                 headers.setdefault(name, value)
             if not scope["path"].startswith("/static/"):
                 headers.setdefault("Cache-Control", "no-store")
