@@ -97,7 +97,6 @@ def tried(tx: Tx, run: StageRun, outcome: Outcome) -> Tried:
 
 
 def _say(tx: Tx, run: StageRun, outcome: Outcome, following: Next) -> None:
-    kind = EntryKind.TROUBLE if following.then is Then.IMPOSSIBLE else EntryKind.DECISION
     content = {
         "run": run.id,
         "stage": run.stage.value,
@@ -107,7 +106,7 @@ def _say(tx: Tx, run: StageRun, outcome: Outcome, following: Next) -> None:
         "then": following.then.value,
         "offer_contain": following.offer_contain,
     }
-    timeline.append(tx, run.incident, Draft(kind, content), MACHINE)
+    timeline.append(tx, run.incident, Draft(EntryKind.DECISION, content), MACHINE)
 
 
 def queue_by(tx: Tx, number: int, stage: Stage, actor: Person) -> StageRun:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select, update
 
-from incidents import crash, errors, following, lifecycle, rows, schema, timeline
+from incidents import crash, entries, errors, following, lifecycle, rows, schema, timeline
 from incidents.lifecycle import Next
 from incidents.models import (
     MACHINE,
@@ -241,7 +241,7 @@ def _claim(
         "waiting_since": None,
         "waiting_seconds": _waited(tx, before),
         # A lease that was not given back is a worker that died in the middle.
-        "tries": _R.c.tries + (before.state is RunState.LEASED),
+        "tries": _R.c.tries + int(before.state is RunState.LEASED),
     }
     taken = update(_R).where(_R.c.id == run_id, _wants_worker(tx), *seen).values(**values)
     if not tx.change(taken):
@@ -250,10 +250,6 @@ def _claim(
     if (ending := _not_to_be_run(tx, run)) is not None:
         _finish(tx, run_id, run.fence, ending)
         return None
-    if before.started_at is None:
-        content = {"run": run.id, "stage": run.stage.value, "attempt": run.attempt}
-        draft = Draft(EntryKind.STAGE_STARTED, content | {"service": run.service}, f"run-{run.id}")
-        timeline.append(tx, run.incident, draft, MACHINE)
     return Claimed(run, rows.get_incident(tx, run.incident))
 
 
@@ -263,7 +259,9 @@ def _not_to_be_run(tx: Tx, run: StageRun) -> Ending | None:
     if tx.run(select(_R.c.tries).where(_R.c.id == run.id)).scalar_one() < TRIES:
         return None
     said = f"The stage {run.stage.value} was started {TRIES} times and its worker died each time."
-    trouble = Draft(EntryKind.TROUBLE, {"run": run.id, "sentence": said})
+    trouble = entries.trouble(
+        said, f"Look at the worker's log, then `/incident {run.stage.value}`."
+    )
     return Ending(Outcome.FAILED, entries=(trouble,), human=said, error=said)
 
 

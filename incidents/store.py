@@ -93,16 +93,19 @@ class Store:
         with _translated(), self._engine.begin() as connection:
             yield Tx(connection, self.clock)
 
-    def migrate(self, revision: str = "head") -> None:
+    def migrate(self) -> None:
         """Bring the schema to this version's; raises `errors.PermanentFailure` for a newer one."""
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.write() as tx:
+            config = _alembic(tx.connection)
             if tx.connection.dialect.name == "postgresql":
                 tx.run(text(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
             _refuse_newer(tx.connection, ScriptDirectory.from_config(config))
-            config.attributes["connection"] = tx.connection
-            command.upgrade(config, revision)
+            command.upgrade(config, "head")
+
+    def downgrade(self, revision: str) -> None:
+        """Take the schema back for an older Halon; what only the newer one knew is lost."""
+        with self.write() as tx:
+            command.downgrade(_alembic(tx.connection), revision)
 
     def now(self) -> datetime:
         """Return the database's time, aware UTC."""
@@ -112,6 +115,14 @@ class Store:
     def close(self) -> None:
         """Close every connection of this process."""
         self._engine.dispose()
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
 
 
 def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
@@ -192,15 +203,17 @@ def _survive_forks(engine: Engine) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except exc.OperationalError as error:
+    except (exc.OperationalError, exc.ProgrammingError) as error:
         said = str(error.orig)
         if "is full" in said or "No space left" in said:
             raise errors.PermanentFailure(
                 f"The database cannot write, its disk is full ({said}); free some space. "
                 "Nothing already recorded is lost."
             ) from error
-        if "no such table" in said:
+        if "no such table" in said or ("relation" in said and "does not exist" in said):
             raise errors.PermanentFailure(
                 f"The database has no schema yet ({said}); start Halon with `halon up`."
             ) from error
+        if isinstance(error, exc.ProgrammingError):
+            raise
         raise errors.TemporaryFailure(f"The database does not answer: {said}") from error

@@ -39,6 +39,14 @@ class Timeline:
         with self._store.write() as tx:
             return append(tx, incident, draft, actor)
 
+    def append_once(self, incident: int, draft: Draft, actor: Person) -> TimelineEntry | None:
+        """Append an entry unless one of its kind and subject is there; None when it was."""
+        with self._store.write() as tx:
+            rows.lock_incident(tx, incident)
+            if said_before(tx, incident, draft.kind, draft.subject or ""):
+                return None
+            return append(tx, incident, draft, actor)
+
     def entries(self, incident: int, after: int = 0) -> list[TimelineEntry]:
         """Return the entries whose sequence is above `after`, in order."""
         with self._store.read() as tx:
