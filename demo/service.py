@@ -19,7 +19,6 @@ class Place:
     folder: Path  # logs and orders; the replicas write here
     host: Path  # the folder of `halon host`
     payment: str  # http://127.0.0.1:PORT
-    public: str  # the one address that users ask
     python: str = sys.executable
 
     @property
@@ -67,7 +66,6 @@ def replica_argv(place: Place) -> list[str]:
 
 def settings_text(place: Place) -> str:
     """Return the `[[service]]` table of the demo service."""
-    run = ", ".join(_quoted(part) for part in replica_argv(place))
     python = shlex.quote(place.python)  # test and reproduce are lines, split without a shell
     replay, standin = f"{python} -m checkout.replay", f"{python} -m checkout.standin"
     return f"""[[service]]
@@ -75,23 +73,21 @@ name = "checkout"
 aliases = ["shop", "orders"]
 repository = {_quoted(place.repository)}
 branch = "main"
-logs = [{_quoted(place.error_log)}]
+owners = ["the checkout team"]
+logs = [{_quoted(place.error_log)}, {_quoted(place.access_log)}]
 test = {_quoted(f"{python} -m unittest -q")}
 reproduce = {{run = {_quoted(replay)}, setup = [{_quoted(standin)}]}}
 recorded = "recorded/requests.jsonl"
-changes = {{git_tags = "deploy-*"}}
+changes = {{record = {_quoted(place.host / "deploys.jsonl")}}}
 depends_on = [{{name = "payment", probe = {_quoted(f"{place.payment}/healthz")}}}]
 protected = ["checkout/shop.py", "checkout/payment.py", "checkout/orders.py", "checkout/pricing.py"]
 
 [service.deploy]
 driver = "processes"
 folder = {_quoted(place.host)}
-address = {_quoted(place.public)}
-run = [{run}]
 
 [service.monitor]
 source = "accesslog"
-path = {_quoted(place.access_log)}
 
 [service.delivery]
 via = "local"

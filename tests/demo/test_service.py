@@ -25,7 +25,6 @@ def place(tmp_path: Path) -> service.Place:
         folder=odd / "logs",
         host=odd / "host",
         payment="http://127.0.0.1:8099",
-        public="http://127.0.0.1:8100",
     )
 
 
@@ -35,18 +34,18 @@ def test_halon_understands_the_table(place: service.Place) -> None:
     )
 
     assert ("checkout", str(place.repository)) == (checkout.name, checkout.repository)
-    assert (str(place.error_log),) == checkout.logs
+    assert (str(place.error_log), str(place.access_log)) == checkout.logs
     assert checkout.reproduce is not None
     assert f"{sys.executable} -m checkout.replay" == checkout.reproduce.run
     assert ["http://127.0.0.1:8099/healthz"] == [one.probe for one in checkout.depends_on]
     assert (checkout.deploy, checkout.monitor, checkout.delivery) != (None, None, None)
 
 
-def test_replicas_command_keeps_folders_with_spaces_whole(place: service.Place) -> None:
-    table = tomllib.loads(service.settings_text(place))
+def test_replicas_command_lets_the_host_choose_the_socket(place: service.Place) -> None:
+    argv = service.replica_argv(place)
 
-    assert service.replica_argv(place) == table["service"][0]["deploy"]["run"]
-    assert "{socket}" in service.replica_argv(place)
+    assert "{socket}" == argv[argv.index("--socket") + 1]
+    assert str(place.error_log) in argv
 
 
 def test_provider_writes_each_charge_down_and_answers_its_probe(tmp_path: Path) -> None:
