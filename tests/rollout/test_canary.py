@@ -68,7 +68,11 @@ def good(seconds: float, weight: int = 10, broken: bool = True) -> list[Bucket]:
 
 def thin(seconds: float) -> list[Bucket]:
     count = int(seconds // 5)
-    return both([(0, 0)] * (count - 1) + [(1, 0)], [(3, 0)] * count)
+    now_and_then = [index % 6 == 0 for index in range(count)]
+    return both(
+        [(1 if one else 0, 0) for one in now_and_then],
+        [(9 if one else 0, 0) for one in now_and_then],
+    )
 
 
 def bad(seconds: float, broken: bool = False) -> list[Bucket]:
@@ -81,7 +85,7 @@ def act(state: RolloutState, phase: int, what: Scene, **other: Any) -> canary.St
 
 
 def baking(seconds: float, buckets: list[Bucket], phase: int = 10, **other: Any) -> canary.Step:
-    names = {field for field in Scene.__dataclass_fields__}
+    names = set(Scene.__dataclass_fields__)
     inside = {key: value for key, value in other.items() if key in names}
     rest = {key: value for key, value in other.items() if key not in names}
     what = scene(seconds, buckets, **{"observed": observed(phase), **inside})
@@ -94,7 +98,7 @@ def test_every_state_knows_what_to_do_about_everything() -> None:
     }
 
 
-@pytest.mark.parametrize(("state", "seen"), product(canary.MOVED, Seen))
+@pytest.mark.parametrize(("state", "seen"), [*product(sorted(canary.MOVED), Seen)])
 def test_a_canary_with_traffic_is_never_left_alone_with_a_danger(
     state: RolloutState, seen: Seen
 ) -> None:
@@ -103,7 +107,7 @@ def test_a_canary_with_traffic_is_never_left_alone_with_a_danger(
         assert Do.TAKE_BACK is canary.ACTS[state][seen]
 
 
-@pytest.mark.parametrize("state", canary.TERMINAL)
+@pytest.mark.parametrize("state", sorted(canary.TERMINAL))
 @pytest.mark.parametrize("seen", Seen)
 def test_what_is_over_stays_over(state: RolloutState, seen: Seen) -> None:
     assert Do.WAIT is canary.ACTS[state][seen]
@@ -179,7 +183,7 @@ def test_a_bad_canary_that_is_better_than_stable_is_held() -> None:
     assert (Do.HOLD, S.HELD, 10, True) == (step.do, step.state, step.phase, step.call_people)
 
 
-BLINDNESS = {
+BLINDNESS: dict[str, dict[str, Any]] = {
     "the controller was away": {"last_tick": START},
     "production is out of sight": {"observed": None, "unseen_since": START},
     "another weight": {"observed": observed(100)},

@@ -2,6 +2,7 @@
 
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,12 +46,13 @@ def test_an_older_token_is_refused_by_every_command(production: Production) -> N
     plan = plans.made(revision=new, stable_revision=old)
     deployer.prepare(plans.made(revision=new, stable_revision=old, last_good_revision=None), "9")
     before = production.seen()["obeying"]
-    for command in (
+    commands: tuple[Callable[[], object], ...] = (
         lambda: deployer.prepare(plan, "8"),
         lambda: deployer.set_weight(10, "8"),
         lambda: deployer.promote("8"),
         lambda: deployer.take_back(old, "8"),
-    ):
+    )
+    for command in commands:
         with pytest.raises(errors.StaleFence, match="older"):
             command()
     argv = deployer.take_back_argv(old, "8")
