@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 from agents.builtin import environment, fingerprint, reproduction, suspects
 from agents.builtin.goodrevision import Deployed
-from agents.builtin.logs import LogReading
+from agents.builtin.logs import LogReading, TemplateCount
 from agents.builtin.proof import Found
 from agents.builtin.scene import Scene
 from agents.builtin.reproduction import Mark
@@ -142,7 +142,7 @@ def _labels(picture: Picture) -> dict[str, str]:
                 source.with_only(scene.good.revision, trial.commit),
                 f"good revision plus {trial.commit[:12]} alone",
             )
-    for commit in picture.found.marks if picture.found else ():
+    for commit in source.asked():
         named(source.tree(commit), f"commit {commit[:12]}")
     return labels
 
@@ -361,9 +361,7 @@ def _summary(picture: Picture, root: RootCause | None) -> str:
 def _symptoms(picture: Picture, ids: dict[str, str]) -> tuple[Claim, ...]:
     lines = []
     if picture.reading is not None:
-        for item in picture.reading.ranked()[:SYMPTOMS]:
-            if item.background:
-                continue
+        for item in telling(picture.reading)[:SYMPTOMS]:
             found = picture.bench.ledger.add(
                 models.EvidenceKind.LOG,
                 f"log, {item.count} times",
@@ -372,7 +370,7 @@ def _symptoms(picture: Picture, ids: dict[str, str]) -> tuple[Claim, ...]:
                 item.first_seen,
             )
             lines.append(
-                Claim(text=f"{item.count} × {item.text[:200]} ({item.standing})", evidence=(found,))
+                Claim(text=f"{item.count} × {item.text[:200]}{_stands(item)}", evidence=(found,))
             )
     scene = picture.scene
     if scene is not None and scene.target is not None:
@@ -386,6 +384,19 @@ def _symptoms(picture: Picture, ids: dict[str, str]) -> tuple[Claim, ...]:
             )
         )
     return tuple(lines)
+
+
+def _stands(item: TemplateCount) -> str:
+    return "" if item.background else f" ({item.standing})"
+
+
+def telling(reading: LogReading) -> list[TemplateCount]:
+    """Return the templates that may speak of the incident; all of them where none stands out.
+
+    A log that begins after the onset has no quiet time to compare with.
+    """
+    ranked = list(reading.ranked())
+    return [item for item in ranked if not item.background] or ranked
 
 
 def _onset_kind(picture: Picture) -> str | None:

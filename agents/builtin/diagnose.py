@@ -86,8 +86,7 @@ class Inquiry:
         self.rank()
 
     def _traces_of_logs(self, reading: logs.LogReading) -> None:
-        telling = [item for item in reading.ranked() if not item.background]
-        for item in telling[:TRACES]:
+        for item in account.telling(reading)[:TRACES]:
             self.bench.ledger.add(
                 models.EvidenceKind.LOG,
                 f"log, {item.count} times, {item.standing}",
@@ -255,7 +254,7 @@ class Inquiry:
         """Return the words of the failure: from logs and traces, and from the replay."""
         parts = [f"{trace.exception}: {trace.message}" for trace in self.traces]
         if self.reading is not None:
-            parts += [item.sample for item in self.reading.ranked()[:5] if not item.background]
+            parts += [item.sample for item in account.telling(self.reading)[:5]]
         parts += [scene.words[-20_000:] for scene in self.scenes if scene.target is not None]
         return "\n".join(parts)
 

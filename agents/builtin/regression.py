@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agents import case as cases
 from agents.builtin import pins, trying
@@ -21,6 +22,11 @@ from incidents import redaction, reports
 KEPT_REQUESTS = 3
 RUNS = 2
 PYTHON = re.compile(r"(?:^|/)python[\d.]*$")
+# Values under these names are a person's or a secret, whatever they look like.
+PRIVATE = re.compile(
+    r"^(?:.*_)?(?:card|token|secret|password|iban|account|phone|street|birthday|name)$",
+    re.IGNORECASE,
+)
 TOKEN = re.compile(r"<([a-z]+)-(\d+)>")
 HEADER = '''"""Asks the requests of {incident} again: they were answered with an error, and must not be."""
 
@@ -230,9 +236,21 @@ def harmless(lines: Sequence[str]) -> list[str]:
     numbering = redaction.Counting()
     clean = []
     for line in lines:
-        value = redaction.redact_json(json.loads(line), numbering)
+        value = redaction.redact_json(_masked(json.loads(line)), numbering)
         clean.append(TOKEN.sub(_invented, json.dumps(value, sort_keys=True)))
     return clean
+
+
+def _masked(value: Any) -> Any:
+    """Return a JSON value whose private texts are replaced by the name that they stand under."""
+    if isinstance(value, dict):
+        return {
+            key: f"{key}-1"
+            if isinstance(item, str) and item and PRIVATE.match(key)
+            else _masked(item)
+            for key, item in value.items()
+        }
+    return [_masked(item) for item in value] if isinstance(value, list) else value
 
 
 def _invented(found: re.Match[str]) -> str:

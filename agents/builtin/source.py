@@ -34,6 +34,10 @@ class Source:
                 self._trees[revision] = self.repository.tree_of(revision)
             return self._trees[revision]
 
+    def asked(self) -> tuple[str, ...]:
+        """Return the commits whose trees were asked for."""
+        return tuple(sha for sha in self._trees if sha in self._commits)
+
     def commit(self, sha: str) -> Commit:
         """Return one commit with its paths."""
         if sha not in self._commits:
