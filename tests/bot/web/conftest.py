@@ -1,0 +1,26 @@
+"""A running war room for every test that asks for one; SQLite, as `halon up` has it by default."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from incidents.store import Store
+from tests.bot.web import rooms
+from tests.incidents.builders import Clock, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Everything of the store, on the database's own clock."""
+    store = Store(f"sqlite:///{tmp_path / 'halon.db'}")
+    store.migrate()
+    yield World(store, Clock(), rooms.ACCESS)
+    store.close()
+
+
+@pytest.fixture
+def house(world: World) -> Iterator[rooms.House]:
+    """A war room that runs."""
+    with rooms.house(world) as running:
+        yield running
