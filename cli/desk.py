@@ -67,7 +67,7 @@ def say(
     line: Annotated[str, typer.Argument(help='Such as "/incident P0 checkout failing".')],
     incident: Annotated[str | None, typer.Option(help="The incident, such as INC-4.")] = None,
 ) -> None:
-    """Say a line, as in a chat: open, status, approve, hold, rollback, resolve …"""
+    """Say a line as in a chat: open, status, approve, hold, rollback, resolve and the rest."""
     with opened() as (_, commands):
         said = commands.say(line, OPERATOR, incident, uuid.uuid4().hex)
     typer.echo(said.text, err=not said.accepted)

@@ -1,4 +1,4 @@
-"""The single processes: `halon bot`, `worker`, `controller` and `host`, as containers start them."""
+"""The single processes, as containers start them: `halon bot`, `worker`, `controller`, `host`."""
 
 import os
 from pathlib import Path

@@ -91,9 +91,11 @@ class Production:
             "the failure to show",
         )
 
-    def users(self, since: datetime | None = None) -> traffic.Summary:
-        """Return what the users saw since a moment."""
-        return traffic.read_report(self.report, since)
+    def users(
+        self, since: datetime | None = None, until: datetime | None = None
+    ) -> traffic.Summary:
+        """Return what the users saw in a stretch of time."""
+        return traffic.read_report(self.report, since, until)
 
     def ask(self) -> Answers:
         """Ask the service itself, as customers of every kind."""

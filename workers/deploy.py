@@ -25,11 +25,9 @@ from incidents.stages import Ending
 from rollout import plan as plans
 from rollout import wiring
 from rollout.canary import Timing
+from rollout.deployers import port
 from workers import cases
 from workers.job import Job
-
-# For people, when Halon is dead: whoever types the command speaks with the newest word.
-NEWEST = "newest"
 
 
 def plan(job: Job) -> Ending | None:
@@ -96,7 +94,7 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
         abilities=deployer.abilities,
         gates=plans.default_gates(fingerprints=monitor.fingerprints, hotfix=True),
         requests_per_minute=_traffic(job, timing),
-        rollback_command=shlex.join(deployer.take_back_argv(safe.revision, NEWEST)),
+        rollback_command=shlex.join(deployer.take_back_argv(safe.revision, port.NEWEST)),
     )
 
 

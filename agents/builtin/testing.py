@@ -125,7 +125,7 @@ def regression(session: Session) -> CategoryResult:
         )
         return CategoryResult(category=Category.REGRESSION, passed=None, summary="no suite")
     ours, worse = trying.suite(bench, session.base, session.new)
-    old_tests = _tests_of(bench, session.patch.base)
+    old_tests = _older_tests(session)
     crossed = bench.source.pinned(session.new, session.patch.base, old_tests)
     theirs, worse_old = trying.suite(bench, session.base, crossed)
     answers = [answer for answer in (ours, theirs) if answer is not None]
@@ -147,8 +147,17 @@ def regression(session: Session) -> CategoryResult:
     )
 
 
-def _tests_of(bench: Workbench, revision: str) -> tuple[str, ...]:
-    return tuple(path for path in bench.source.files(revision) if pins.testlike(path))
+def _older_tests(session: Session) -> tuple[str, ...]:
+    """Return the base revision's tests, but for those that a revert takes out with its commit."""
+    every = [p for p in session.bench.source.files(session.patch.base) if pins.testlike(p)]
+    if session.patch.remedy is not reports.RemedyKind.REVERT:
+        return tuple(every)
+    gone = [path for path in every if path in session.patch.paths]
+    if gone:
+        session.skipped.append(
+            f"{Category.REGRESSION}: tests that came with the reverted change: {', '.join(gone)}"
+        )
+    return tuple(path for path in every if path not in gone)
 
 
 def performance(session: Session) -> CategoryResult:
@@ -268,7 +277,7 @@ def _previous_tests(
     if not session.depth.previous_tests:
         session.skipped.append("the previous version's tests on the new version")
         return None
-    tests = _tests_of(bench, good)
+    tests = tuple(path for path in bench.source.files(good) if pins.testlike(path))
     if not tests:
         return None
     # What the old version already fails of them was a decision since then, not the patch's doing.

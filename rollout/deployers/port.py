@@ -11,6 +11,8 @@ from typing import Protocol
 
 from incidents.reports import DeploymentPlan
 
+NEWEST = "newest"
+
 
 @dataclass(frozen=True)
 class Abilities:
@@ -79,5 +81,8 @@ class Deployer(Protocol):
         ...
 
     def take_back_argv(self, to: str, token: str) -> list[str]:
-        """Return a command that does `take_back` with nothing else of Halon alive."""
+        """Return a command that does `take_back` with nothing else of Halon alive.
+
+        The token `NEWEST` is for people: it speaks with the newest fence that production has seen.
+        """
         ...

@@ -118,7 +118,7 @@ class Processes:
     def take_back_argv(self, to: str, token: str) -> list[str]:
         """Return the command that takes back with nothing else of Halon alive."""
         script = Path(processes_take_back.__file__).absolute()
-        fence = str(_fence(token))
+        fence = token if token == processes_take_back.NEWEST else str(_fence(token))
         return [sys.executable, "-I", str(script), str(self._folder), to, fence]
 
     def _command(

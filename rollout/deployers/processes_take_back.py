@@ -1,8 +1,8 @@
 """Take a host's traffic back: `python -I processes_take_back.py DIR REVISION FENCE [SECONDS]`.
 
 Run by the watchdog, by people and by deployer `processes`. Only the standard library, no settings,
-no database: it must work when everything else of Halon is dead. Exit 0: read back as done;
-3: somebody newer commands; 1: not done yet, run it again; 2: usage.
+no database: it must work when everything else of Halon is dead. FENCE may be `newest`. Exit 0: read
+back as done; 3: somebody newer commands; 1: not done yet, run it again; 2: usage.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 POLL_SECONDS = 0.02
+NEWEST = "newest"
 STALE_SECONDS = 3.0
 DONE, NOT_YET, USAGE, SUPERSEDED = 0, 1, 2, 3
 
@@ -107,10 +108,16 @@ def take_back(folder: Path, to: str, fence: int, seconds: float) -> dict[str, An
     return wait_for(folder, digest, fence, seconds, lambda seen: bool(seen.get("settled")))
 
 
+def _fence(folder: Path, word: str) -> int:
+    """Return the fence to speak with; a person says `newest`, and is never outdated."""
+    return fence_of(read(folder / "is.json")) if word == NEWEST else int(word)
+
+
 def main(arguments: list[str]) -> int:
     """Run from the command line; the answer is one JSON line on stdout."""
     try:
-        folder, to, fence = Path(arguments[0]), arguments[1], int(arguments[2])
+        folder, to = Path(arguments[0]), arguments[1]
+        fence = _fence(folder, arguments[2])
         seconds = float(arguments[3]) if len(arguments) > 3 else 60.0
     except (IndexError, ValueError):
         sys.stderr.write("usage: processes_take_back.py DIR REVISION FENCE [SECONDS]\n")

@@ -116,9 +116,7 @@ def test_no_code_cause_serves_everybody_until_the_provider_is_gone(
     assert {"cart": 0.0, "guest": 1.0, "express": 1.0, "member": 1.0} == {
         kind: newest.rate(kind) for kind in newest.asked
     }
-    assert {("ConnectionRefusedError", 502)} == {
-        (record["exception"], record["status"]) for record in records
-    }
+    assert {"ConnectionRefusedError"} == {record["exception"] for record in records}
     assert "payment provider at http" in str(records[0]["traceback"])
     assert 0 == production.replay(tree, production.errors)[0]
 

@@ -96,7 +96,6 @@ class App:
             exception=type(error).__name__,
             traceback="".join(traceback.format_exception(error)),
             request_id=request.request_id,
-            status=status,
             request={
                 "method": request.method,
                 "path": request.path,
