@@ -65,7 +65,7 @@ class Driver:
 
     def _read(self, now: datetime) -> None:
         until = now - self.timing.lag
-        since = self._since or until - timedelta(seconds=2)
+        self._since = since = self._since or until - 2 * self.timing.bucket
         found = [self.monitor.buckets(version, since, until) for version in Version]
         for bucket in found[0]:
             self._since = bucket.start + timedelta(seconds=bucket.seconds)

@@ -215,3 +215,14 @@ def test_head_and_chunked_answers_keep_the_connection_usable(production: Product
     connection.getresponse().read()
     assert first is connection.sock
     connection.close()
+
+
+def test_a_full_disk_costs_no_request_and_is_said(production: Production) -> None:
+    production.folder.mkdir(parents=True)
+    (production.folder / "access.log").symlink_to("/dev/full")
+    production.start(production.revision("old"))
+    connection = production.connect()
+    connection.request("GET", "/")
+    assert 200 == connection.getresponse().status
+    connection.close()
+    until(lambda: "disk" in (production.seen()["error"] or ""))
