@@ -5,10 +5,13 @@ posted through the war room's own port, as the poster does.
 """
 
 import asyncio
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import httpx
 
@@ -17,12 +20,23 @@ from bot.port import Button, File, Message, PostRef, ThreadRef, Tone
 from bot.web import app, server
 from bot.web.port import WebPort
 from bot.web.room import Room
-from incidents.models import Approval, Incident, Person, Platform, Rollout
+from incidents import reports
+from incidents.models import (
+    Approval,
+    Incident,
+    Outcome,
+    Person,
+    Platform,
+    Rollout,
+    Stage,
+)
 from incidents.policy import OPERATOR, Access
 from incidents.posts import Posts
 from incidents.settings import People, Service
+from incidents.stages import Ending
 from tests.incidents.builders import World
 
+T = TypeVar("T")
 STRANGER = Person(Platform.WEB, "stranger")  # signed in, and on no list
 CHECKOUT = Service(
     name="checkout",
@@ -30,6 +44,7 @@ CHECKOUT = Service(
     aliases=("shop",),
     approvers=People(web=("ann",)),
 )
+NOT_LIVE = re.compile(r"Not live since \d\d:\d\d UTC")
 ACCESS = Access({"checkout": CHECKOUT}, chat_configured=False)
 
 
@@ -89,7 +104,7 @@ class House:
     def post(self, incident: Incident, message: Message, key: str) -> PostRef:
         """Post into a thread as the poster does."""
         thread = ThreadRef(Platform.WEB, incident.id)
-        return asyncio.run(self.port.post(thread, message, key))
+        return waited(self.port.post(thread, message, key))
 
     def ask(self, incident: Incident) -> tuple[Rollout, Approval]:
         """Ask for an approval, with its message in the thread."""
@@ -97,6 +112,12 @@ class House:
         approval = self.world.approvals.ask(self.world.question(rollout))
         self.post(incident, question(approval), f"question-{approval.id}")
         return rollout, approval
+
+
+def waited(work: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns; in a thread, since playwright has a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def question(approval: Approval) -> Message:
@@ -115,9 +136,9 @@ def question(approval: Approval) -> Message:
 
 
 @contextmanager
-def running(room: Room) -> Iterator[tuple[str, server.Server]]:
+def running(room: Room, port: int = 0) -> Iterator[tuple[str, server.Server]]:
     """Serve a room on a free port until the block ends; gives its address and the server."""
-    bound = server.bind("127.0.0.1", 0)
+    bound = server.bind("127.0.0.1", port)
     serving = server.Server(app.create(room))
     thread = threading.Thread(target=lambda: asyncio.run(serving.serve([bound])))
     thread.start()
@@ -145,4 +166,18 @@ def file(name: str, media: str, content: bytes) -> File:
 
 def edit(house: House, ref: PostRef, message: Message) -> None:
     """Edit a message as the poster does."""
-    asyncio.run(house.port.edit(ref, message))
+    waited(house.port.edit(ref, message))
+
+
+def reviewed(house: House) -> Incident:
+    """Return a resolved incident whose review is drafted."""
+    world = house.world
+    incident = house.open()
+    world.end(incident, Stage.TRIAGE, Outcome.NO_INCIDENT)
+    world.incidents.mitigated(incident.number, OPERATOR, "the provider came back")
+    world.incidents.resolve(incident.number, OPERATOR)
+    run = world.stage(incident, Stage.REVIEW)
+    review = reports.Review(engine="builtin", title=incident.title, summary="It failed.")
+    ending = Ending(Outcome.DONE, report=review.model_dump(mode="json"))
+    world.stages.finish(run.id, run.fence, ending)
+    return world.incidents.get(incident.number)

@@ -6,8 +6,9 @@ import httpx
 
 from bot.port import Message, Tone
 from incidents.models import ApprovalState, Severity, Stage
-from incidents.policy import OPERATOR
+from incidents.policy import OPERATOR, Access
 from tests.bot.web import rooms
+from tests.incidents.builders import World
 
 
 def test_a_typed_line_opens_an_incident_and_says_which(house: rooms.House) -> None:
@@ -197,7 +198,7 @@ def test_health_is_true_while_the_database_answers_and_the_poster_lives(
     assert (200, True) == (answer.status_code, answer.json()["database"])
 
 
-def test_health_says_who_has_fallen_silent(world: rooms.World) -> None:
+def test_health_says_who_has_fallen_silent(world: World) -> None:
     room = rooms.room_of(world, beats={"poster": lambda: 90.0, "controller": lambda: None})
     with rooms.running(room) as (address, _):
         answer = httpx.get(f"{address}/healthz")
@@ -206,8 +207,8 @@ def test_health_says_who_has_fallen_silent(world: rooms.World) -> None:
     assert {"poster": 90.0, "controller": None} == answer.json()["seconds_since"]
 
 
-def test_a_mistake_of_ours_is_a_page_that_says_what_to_do(world: rooms.World) -> None:
-    def broken() -> rooms.Access:
+def test_a_mistake_of_ours_is_a_page_that_says_what_to_do(world: World) -> None:
+    def broken() -> Access:
         raise RuntimeError("planted")
 
     with rooms.running(rooms.room_of(world, access=broken)) as (address, _):

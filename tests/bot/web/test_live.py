@@ -11,6 +11,7 @@ from bot.port import Message
 from incidents.models import Severity
 from incidents.policy import OPERATOR
 from tests.bot.web import rooms
+from tests.incidents.builders import World
 
 Event = tuple[str, str | None, dict[str, Any]]
 
@@ -108,7 +109,7 @@ def test_the_list_is_live_on_the_first_page_too(house: rooms.House) -> None:
         assert any("INC-1" in html for html in lists)
 
 
-def test_open_streams_do_not_keep_the_server_from_stopping(world: rooms.World) -> None:
+def test_open_streams_do_not_keep_the_server_from_stopping(world: World) -> None:
     with rooms.running(rooms.room_of(world)) as (address, serving):
         headers = {"Authorization": f"Bearer {world.tokens.add('op', OPERATOR)}"}
         with (

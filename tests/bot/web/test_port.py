@@ -39,7 +39,7 @@ def test_a_message_comes_back_as_it_was_said_with_its_files_apart(world: World) 
 
     again = port.from_json(row.message)
     assert b"" == again.files[0].content
-    assert WHOLE == port.Message(
+    assert WHOLE == Message(
         **{**vars(again), "files": (File("a.md", "text/markdown", "A", b"\x00\xff"),)}
     )
     assert b"\x00\xff" == port.file_from_json(stored).content
