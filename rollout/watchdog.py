@@ -114,7 +114,7 @@ def arm(lease_file: Path, lease: Lease) -> None:
         check=True,
     )
     until = time.monotonic() + START_SECONDS
-    while not watching(lease_file):
+    while not watching(lease_file) and not acted(lease_file):
         if time.monotonic() > until:
             raise OSError(f"no watchdog started for {str(lease_file)!r}")
         time.sleep(POLL_SECONDS)
