@@ -6,11 +6,13 @@ happen once. Asks `incidents.policy` first, changes through `incidents.service` 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from bot import parsing, words
+from bot import parsing, texts, words
+from bot.once import Once
 from bot.parsing import Command, Misunderstood, Verb
-from bot.words import Said
+from bot.said import Said
 from incidents import errors
 from incidents.approvals import Approvals, Decision
 from incidents.models import (
@@ -20,6 +22,7 @@ from incidents.models import (
     ChangeKind,
     EntryKind,
     Incident,
+    Json,
     Person,
     Stage,
 )
@@ -51,6 +54,10 @@ ACTS: dict[Verb, Act] = {
 }  # APPROVE and REFUSE are judged by `approvals.decide`, which knows what is asked
 
 
+READS = (Verb.STATUS, Verb.LIST, Verb.HELP)
+DONE_ALREADY = "That was done already."
+
+
 @dataclass(frozen=True)
 class Commands:
     """Carries out commands over the store's faces; blocking, so call it in a thread."""
@@ -61,73 +68,104 @@ class Commands:
     approvals: Approvals
     rollouts: Rollouts
     access: Callable[[], Access]
+    now: Callable[[], datetime]  # the database's clock
+    once: Once
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
         """Carry out a typed line; `thread` is the INC-n that it was typed in."""
         parsed = parsing.parse(line, words.names(self.access().services), thread)
         if isinstance(parsed, Misunderstood):
-            return Said(parsed.reason, False, thread, parsed.try_this)
-        try:
-            return self._carry_out(parsed, person, key)
-        except errors.HalonError as error:
-            return Said(error.message, False, parsed.incident)
+            return Said(texts.sentence(parsed.reason), False, thread, parsed.try_this)
+        if parsed.verb in READS:
+            return self.answer(parsed, person, key, self.now())
+        body = _body("say", person, line=line, thread=thread)
+        again = Said(DONE_ALREADY, True, parsed.incident or thread)
+        said = self.once.do(
+            key, person, body, lambda at: self.answer(parsed, person, key, at), again
+        )
+        # Opening and answering are made once by the store itself, under the same key.
+        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
+        return self.answer(parsed, person, key, self.now()) if said is again and repeats else said
 
     def vote(self, approval: str, person: Person, answer: Answer, key: str) -> Said:
         """Answer the question that a message asks."""
-        try:
-            return self._voted(
-                self.approvals.decide(approval, person, answer, None, key), answer
-            )
-        except errors.HalonError as error:
-            return Said(error.message, False, error.incident_id)
+        body = _body("vote", person, approval=approval, answer=answer.value)
+
+        def act(at: datetime) -> Said:
+            return self.voted(self.approvals.decide(approval, person, answer, None, key), answer)
+
+        return self._once(key, person, body, act)
 
     def withdraw(self, approval: str, person: Person, key: str) -> Said:
         """Take one's yes back, as long as the step has not begun."""
-        try:
+
+        def act(at: datetime) -> Said:
             decision = self.approvals.withdraw(approval, person, key)
-        except errors.HalonError as error:
-            return Said(error.message, False, error.incident_id)
-        return Said(
-            decision.reason or "Your yes is withdrawn; nothing moves.",
-            decision.accepted,
-            f"INC-{decision.approval.incident}",
-        )
+            said = "Your yes is withdrawn; nothing moves." if decision.accepted else decision.reason
+            return Said(said, decision.accepted, f"INC-{decision.approval.incident}")
+
+        return self._once(key, person, _body("withdraw", person, approval=approval), act)
 
     def publish(self, incident: str, text: str, person: Person, key: str) -> Said:
         """Publish the review as a human has edited it (Markdown)."""
-        try:
-            found = self.incidents.find(incident)
-            self._allow(Act.PUBLISH, person, found)
-            review = self.stages.last(found.number, Stage.REVIEW)
-            if review is None:
-                raise errors.WrongState(f"{found.id} has no review yet.", incident_id=found.id)
-            content = {"text": text} if text.strip() else {}
-            self.timeline.append(
-                found.number, Draft(EntryKind.PUBLISHED, content, "review"), person
-            )
-        except errors.HalonError as error:
-            return Said(error.message, False, incident)
+
+        def act(at: datetime) -> Said:
+            return self._published(self._found(incident, person), text, person)
+
+        return self._once(key, person, _body("publish", person, incident=incident, text=text), act)
+
+    def _once(self, key: str, person: Person, body: Json, act: Callable[[datetime], Said]) -> Said:
+        return self.once.do(
+            key, person, body, lambda at: _said(lambda: act(at)), Said(DONE_ALREADY)
+        )
+
+    def answer(self, command: Command, person: Person, key: str, at: datetime) -> Said:
+        """Carry out an understood command now, journaled or not; `at` is when it was said."""
+        said = _said(lambda: self._carry_out(command, person, key, at))
+        return said if said.incident else replace(said, incident=command.incident)
+
+    def _found(self, name: str, person: Person) -> Incident:
+        """Return an incident; a private one is not there for those who may not see it."""
+        incident = self.incidents.find(name)
+        if not self._sees(incident, person):
+            raise errors.NotFound(f"There is no incident {incident.id}.")
+        return incident
+
+    def _sees(self, incident: Incident, person: Person) -> bool:
+        if not incident.private:
+            return True
+        return not isinstance(may(Act.OWN, person, incident.service, self.access()), Refused)
+
+    def _published(self, found: Incident, text: str, person: Person) -> Said:
+        self._allow(Act.PUBLISH, person, found)
+        if self.stages.last(found.number, Stage.REVIEW) is None:
+            raise errors.WrongState(f"{found.id} has no review yet.", incident_id=found.id)
+        content = {"text": text} if text.strip() else {}
+        self.timeline.append(found.number, Draft(EntryKind.PUBLISHED, content, "review"), person)
         return Said("The review is published.", True, found.id)
 
-    def _carry_out(self, command: Command, person: Person, key: str) -> Said:
+    def _carry_out(self, command: Command, person: Person, key: str, at: datetime) -> Said:
         if command.verb is Verb.HELP:
             return Said(words.help_text(command.text))
         if command.verb is Verb.OPEN:
             return self._open(command, person, key)
         if command.verb is Verb.LIST:
-            return Said(words.listing(self.incidents.list()))
-        incident = self.incidents.find(command.incident or "")
+            self._allow(Act.STATUS, person, None)
+            return Said(
+                words.listing([one for one in self.incidents.list() if self._sees(one, person)])
+            )
+        incident = self._found(command.incident or "", person)
         if command.verb in ACTS:
             self._allow(ACTS[command.verb], person, incident)
+        if command.verb is Verb.CHANGED:
+            return self._changed(command, incident, person, at)
         return _DO[command.verb](self, command, incident, person, key)
 
     def _allow(self, act: Act, person: Person, incident: Incident | None) -> None:
         service = incident.service if incident else None
         answer = may(act, person, service, self.access())
         if isinstance(answer, Refused):
-            raise errors.NotAllowed(
-                answer.reason, incident_id=incident.id if incident else None
-            )
+            raise errors.NotAllowed(answer.reason, incident_id=incident.id if incident else None)
 
     def _open(self, command: Command, person: Person, key: str) -> Said:
         self._allow(Act.OPEN, person, None)
@@ -142,13 +180,15 @@ class Commands:
             )
         )
         return Said(
-            f"{incident.id} is open as {incident.severity}: {incident.title}", True, incident.id
+            f"{incident.id} is open as {incident.severity}: {texts.inline(incident.title)}",
+            True,
+            incident.id,
         )
 
     def _status(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         pending = self.approvals.pending(incident.number)
         runs = self.incidents.runs(incident.number)
-        return Said(words.status(incident, runs, pending), True, incident.id)
+        return Said(words.status(incident, runs, pending, self.now()), True, incident.id)
 
     def _severity(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         if command.severity is None:
@@ -168,7 +208,7 @@ class Commands:
         self.incidents.note(incident.number, person, command.text)
         return Said("Noted.", True, incident.id)
 
-    def _changed(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+    def _changed(self, command: Command, incident: Incident, person: Person, at: datetime) -> Said:
         if incident.service is None:
             raise errors.WrongState(f"{incident.id} names no service.", incident_id=incident.id)
         first, _, rest = command.text.partition(" ")
@@ -177,7 +217,7 @@ class Commands:
         change = Change(
             service=incident.service,
             kind=kind,
-            at=self.timeline.now(),
+            at=at,  # when it was said; the same act recovered after a crash is the same change
             source=str(person),
             note=rest if first.lower() in kinds else command.text,
         )
@@ -192,13 +232,13 @@ class Commands:
             )
         answer = Answer.YES if command.verb is Verb.APPROVE else Answer.NO
         asked = pending[-1]
-        return self._voted(self.approvals.decide(asked.id, person, answer, None, key), answer)
+        return self.voted(self.approvals.decide(asked.id, person, answer, None, key), answer)
 
-    def _voted(self, decision: Decision, answer: Answer) -> Said:
+    def voted(self, decision: Decision, answer: Answer) -> Said:
+        """Return what became of a vote, as a sentence."""
         done = "Approved." if answer is Answer.YES else "Refused."
-        return Said(
-            decision.reason or done, decision.accepted, f"INC-{decision.approval.incident}"
-        )
+        said = done if decision.accepted else texts.sentence(decision.reason)
+        return Said(said, decision.accepted, f"INC-{decision.approval.incident}")
 
     def _hold(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         self._request(Act.HOLD, incident, person)
@@ -244,7 +284,7 @@ class Commands:
         return Said(f"{incident.id} is closed.", True, incident.id)
 
     def _publish(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
-        return self.publish(incident.id, command.text, person, key)
+        return self._published(incident, command.text, person)
 
 
 _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
@@ -253,7 +293,6 @@ _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
     Verb.ACK: Commands._ack,
     Verb.OWN: Commands._own,
     Verb.NOTE: Commands._note,
-    Verb.CHANGED: Commands._changed,
     Verb.APPROVE: Commands._answer,
     Verb.REFUSE: Commands._answer,
     Verb.HOLD: Commands._hold,
@@ -266,3 +305,16 @@ _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
     Verb.CLOSE: Commands._close,
     Verb.PUBLISH: Commands._publish,
 }
+
+
+def _said(act: Callable[[], Said]) -> Said:
+    """Return what an act says, a refusal as the sentence that it carries."""
+    try:
+        return act()
+    except errors.HalonError as error:
+        return Said(texts.sentence(error.message), False, error.incident_id)
+
+
+def _body(what: str, person: Person, **values: str | None) -> Json:
+    who = {"platform": person.platform.value, "user": person.user}
+    return {"what": what, "person": who | {"guest": person.guest, "bot": person.bot}} | values

@@ -1,0 +1,157 @@
+"""The bot process: war room and poster in one asyncio loop over one store.
+
+Called by `halon bot`. The only place that chooses platforms. Ends in order on SIGTERM: open
+streams are ended, what is being posted is finished or found again by its key at the next start.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot import recovery
+from bot.commands import Commands
+from bot.gathering import Gathering
+from bot.once import Once
+from bot.poster import Poster
+from bot.settings import BotSettings
+from bot.web import app as web_app
+from bot.web import room, server
+from bot.web.port import WebPort
+from incidents.approvals import Approvals
+from incidents.deliveries import Deliveries
+from incidents.inbox import Inbox
+from incidents.knowledge import ActionItems, Costs
+from incidents.people import Identities, Tokens
+from incidents.policy import Access
+from incidents.posts import Posts
+from incidents.rollouts import Rollouts
+from incidents.service import Incidents
+from incidents.settings import load_services
+from incidents.stages import Stages
+from incidents.store import Store
+from incidents.timeline import Timeline
+
+log = logging.getLogger(__name__)
+
+ADDRESS_FILE = "web.json"  # {"url": …}: where the war room really listens, for the supervisor
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - names nothing, so no page is asked for under it
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What runs in the loop, put together."""
+
+    room: room.Room
+    commands: Commands
+    poster: Poster
+    inbox: Inbox
+
+
+def run(settings: BotSettings) -> None:
+    """Serve until SIGTERM or SIGINT; raises `errors.PermanentFailure` when it cannot start."""
+    key = settings.key
+    services = {one.name: one for one in load_services(settings.file)}
+    with contextlib.closing(Store(settings.database)) as store:
+        store.migrate()
+        access = Access(services, chat_configured=False, identities=Identities(store).all())
+        bot = compose(store, access, key, hosts(settings))
+        with contextlib.closing(server.bind(settings.web_host, settings.web_port)) as bound:
+            with _announced(settings.folder, bound):
+                asyncio.run(serve(bot, bound))
+
+
+def hosts(settings: BotSettings) -> tuple[str, ...]:
+    """Return the names under which the war room may be asked for, its own first."""
+    own = () if settings.web_host in EVERYWHERE else (settings.web_host,)
+    more = (name.strip() for name in settings.web_hosts.split(","))
+    return tuple(dict.fromkeys((*own, *room.LOOPBACK, *(name for name in more if name))))
+
+
+def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) -> Bot:
+    """Return the bot's parts over a store."""
+    incidents, timeline, stages = Incidents(store), Timeline(store), Stages(store)
+    approvals, rollouts = Approvals(store, access, key), Rollouts(store)
+    inbox, posts = Inbox(store), Posts(store)
+
+    def current() -> Access:
+        return access
+
+    commands = Commands(
+        incidents, stages, timeline, approvals, rollouts, current, store.now, Once(inbox)
+    )
+    gathering = Gathering(incidents, timeline, stages, approvals, rollouts, current, store.now)
+    poster = Poster(WebPort(posts), Deliveries(store), gathering)
+    shown = room.Room(
+        incidents=incidents,
+        timeline=timeline,
+        stages=stages,
+        approvals=approvals,
+        rollouts=rollouts,
+        costs=Costs(store),
+        action_items=ActionItems(store),
+        posts=posts,
+        tokens=Tokens(store),
+        speaker=commands,
+        access=current,
+        now=store.now,
+        hosts=names,
+        beats={"poster": lambda: _age(poster)},
+    )
+    return Bot(shown, commands, poster, inbox)
+
+
+def _age(poster: Poster) -> float | None:
+    return None if poster.beat is None else time.monotonic() - poster.beat
+
+
+class _Server(server.Server):
+    """The loop's signals are ours: uvicorn would raise them again after it has ended."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def serve(bot: Bot, bound: socket.socket) -> None:
+    """Post and serve until a signal comes or one of the two ends."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    left = await asyncio.to_thread(recovery.recover, bot.commands, bot.inbox)
+    if left:
+        log.info("carried out %s acts that an earlier life had received", left)
+    web = _Server(web_app.create(bot.room))
+    posting = asyncio.create_task(bot.poster.run(stop), name="poster")
+    serving = asyncio.create_task(web.serve([bound]), name="web")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({posting, serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    web.should_exit = True
+    await asyncio.gather(posting, serving, stopped)
+
+
+@contextlib.contextmanager
+def _announced(folder: Path, bound: socket.socket) -> Iterator[None]:
+    """Keep the address really bound in the data folder while we listen."""
+    host, port = bound.getsockname()[:2]
+    shown = "127.0.0.1" if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+    place = folder / ADDRESS_FILE
+    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = place.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps({"url": f"http://{shown}:{port}"}) + "\n", encoding="utf-8")
+    fresh.replace(place)  # whoever reads it sees the old address or the new one, never a half
+    log.info("the war room listens on http://%s:%s", shown, port)
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
