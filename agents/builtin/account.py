@@ -39,6 +39,7 @@ class Picture:
     released: tuple[Deployed, ...]
     probed: tuple[environment.Probed, ...]
     scene: Scene | None
+    scenes: tuple[Scene, ...]
     found: Found | None
     onset: datetime | None
     outside: tuple[environment.Outside, ...]
@@ -88,12 +89,13 @@ def diagnosis(picture: Picture) -> reports.Diagnosis:
 
 def _proofs(picture: Picture) -> tuple[tuple[Proof, ...], dict[str, str]]:
     """Return one line per tested tree, and the evidence id of each tree's telling run."""
-    scene = picture.scene
-    if scene is None:
-        return (), {}
     labels = _labels(picture)
-    lines, ids = [], {}
-    for tree, runs in scene.replays.runs.items():
+    lines: list[Proof] = []
+    ids: dict[str, str] = {}
+    replayed = [
+        (scene, tree, runs) for scene in picture.scenes for tree, runs in scene.replays.runs.items()
+    ]
+    for scene, tree, runs in replayed:
         label = labels.get(tree, f"tree {tree[:12]}")
         failed = [run for run in runs if not run.completed.ok]
         telling = (failed or runs)[0]
@@ -253,6 +255,8 @@ def trial_words(trial: Trial) -> str:
 
 def _not_code(picture: Picture, ids: dict[str, str]) -> list[Hypothesis]:
     scene = picture.scene
+    if scene is not None and scene.replayed is Replayed.NEVER:
+        return [_by_itself(picture, item, ids) for item in picture.scenes]
     if scene is None or scene.good is None:
         return []
     results = {
@@ -272,6 +276,18 @@ def _not_code(picture: Picture, ids: dict[str, str]) -> list[Hypothesis]:
             evidence=_evidence_of(picture, ids, scene.good.revision),
         )
     ]
+
+
+def _by_itself(picture: Picture, scene: Scene, ids: dict[str, str]) -> Hypothesis:
+    runs = len(scene.replays.tally(scene.head))
+    aided = ", with stand-ins for its dependencies" if scene.replays.command.setup else ""
+    return Hypothesis(
+        statement="The broken revision fails by itself, whatever is around it.",
+        test=f"Replay it in the sandbox{aided}: {scene.replays.command}",
+        result=f"It passes in all of {runs} runs.",
+        status=HypothesisStatus.RULED_OUT,
+        evidence=(ids[scene.head],) if scene.head in ids else (),
+    )
 
 
 def _outside(picture: Picture) -> list[Hypothesis]:

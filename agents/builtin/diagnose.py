@@ -143,6 +143,8 @@ class Inquiry:
             replays = self.bench.replays(command, requests=requests, replay=is_replay)
             kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
             play = Reenactment(self.bench, replays, self.head, self._floor(), self.released, kinds)
+            # With a dead dependency before us there is no need to hunt for a rare failure.
+            play.patient = self.dead_dependency() is None
             self.scene = self.bench.scene = play.play()
             self.scenes.append(self.scene)
             if self.scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
@@ -226,7 +228,6 @@ class Inquiry:
     def facts(self) -> Facts:
         """Return the facts that the rule decides from."""
         scene = self.scene
-        words = self.failure_words()
         return Facts(
             replayed=scene.replayed if scene else Replayed.NO_COMMAND,
             at_good=scene.at_good if scene else AtGood.UNKNOWN,
@@ -234,17 +235,16 @@ class Inquiry:
             network_failure=_network(scene),
             test_changed=scene.test_changed if scene else False,
             record_complete=self.record_complete(),
-            dead_dependency=next(
-                (
-                    item.dependency.name
-                    for item in self.probed
-                    if item.alive is False and environment.implicated(item, words)
-                ),
-                None,
-            ),
+            dead_dependency=self.dead_dependency(),
             healthy=self.healthy(),
             clear_suspect=suspects.clear(self.ranked),
         )
+
+    def dead_dependency(self) -> str | None:
+        """Return the declared dependency that does not answer and that the failure leads to."""
+        words = self.failure_words()
+        dead = (item for item in self.probed if item.alive is False)
+        return next((i.dependency.name for i in dead if environment.implicated(i, words)), None)
 
     def trial(self) -> Trial | None:
         """Return what is known about the suspect that was tried."""
@@ -288,6 +288,7 @@ class Inquiry:
             released=self.released,
             probed=self.probed,
             scene=self.scene,
+            scenes=tuple(self.scenes),
             found=self.found,
             onset=self.onset,
             outside=environment.outside(
@@ -330,8 +331,10 @@ def _frames(trace: Trace) -> Sequence[Frame]:
 
 def _vendor(found: Sequence[Trace]) -> str | None:
     for trace in found:
-        if trace.frames and traces.vendored(trace.frames[0].path):
-            return trace.frames[0].path
+        path = trace.frames[0].path if trace.frames else ""
+        # The language's own library is no dependency that could be at fault.
+        if traces.VENDOR_DIRS.intersection(path.split("/")):
+            return path
     return None
 
 

@@ -34,6 +34,7 @@ class Reenactment:
     good: str | None
     released: Sequence[goodrevision.Deployed] = ()
     exceptions: frozenset[str] = frozenset()  # types that the logs and traces speak of
+    patient: bool = True  # whether a failure that hides is looked for by more runs
 
     def play(self) -> Scene:
         """Return what the command shows; raises `errors.TimeSpent`."""
@@ -63,6 +64,8 @@ class Reenactment:
 
     def _look_harder(self, scene: Scene) -> None:
         """Run more often before saying that the failure cannot be reproduced."""
+        if not self.patient:
+            return
         seconds = max(run.completed.seconds for run in self.replays.tally(scene.head))
         if seconds * (MANY - FEW) / reproduction.PARALLEL < self.bench.deadline.left * SLOW_SHARE:
             self.replays.at_least([scene.head], MANY)
