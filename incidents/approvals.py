@@ -129,7 +129,7 @@ class Approvals:
         expected: Expected | None,
         event_key: str,
     ) -> Decision:
-        """Record a vote or refuse it with its reason; one event is one vote, however often it comes.
+        """Record a vote or refuse it with its reason; one event is one vote.
 
         `expected` is what the voter's message showed; None only where the place itself shows the
         current question (a typed command), and then the stored one is taken.

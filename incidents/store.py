@@ -131,8 +131,9 @@ def _refuse_newer(connection: Connection, scripts: ScriptDirectory) -> None:
         scripts.get_revision(current) if current else None
     except CommandError as error:
         raise errors.PermanentFailure(
-            f"The database has schema {current!r}, which this Halon does not know: it was used "
-            "by a newer version. Start that version, or restore the database from before the upgrade."
+            f"The database has schema {current!r}, which this Halon does not know: "
+            "it was used by a newer version. Start that version, or restore the database "
+            "from before the upgrade."
         ) from error
 
 

@@ -27,7 +27,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_url: str) -> str:
-    """The name of a migrated PostgreSQL database to be copied; the server's address stays as it is."""
+    """The name of a migrated PostgreSQL database to be copied."""
     with _admin(postgres_url) as admin:
         admin.execute("CREATE DATABASE halon_template")
     store = Store(postgres_url.replace("@/postgres?", "@/halon_template?"))

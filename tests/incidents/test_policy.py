@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -147,12 +148,10 @@ APPROVAL = Approval(
 )
 
 
-def answers(
-    person: Person, answer: Answer = Answer.YES, on: Access = ACCESS, **named: object
-) -> bool:
+def answers(person: Person, answer: Answer = Answer.YES, on: Access = ACCESS, **named: Any) -> bool:
     commander = named.pop("commander", None)
-    incident = replace(INCIDENT, commander=commander)  # type: ignore[arg-type]
-    approval = replace(APPROVAL, **named)  # type: ignore[arg-type]
+    incident = replace(INCIDENT, commander=commander)
+    approval = replace(APPROVAL, **named)
     return isinstance(may_answer(approval, person, answer, incident, on), Allowed)
 
 
@@ -175,7 +174,7 @@ def test_a_fail_is_never_approved() -> None:
     "named", [{"gate": Result.INCONCLUSIVE}, {"verdict": Verdict.INCONCLUSIVE}]
 )
 def test_an_inconclusive_is_approved_by_an_approver_who_is_the_commander(
-    named: dict[str, object],
+    named: dict[str, Any],
 ) -> None:
     assert not answers(APPROVER, **named)
     assert not answers(APPROVER, commander=RESPONDER, **named)

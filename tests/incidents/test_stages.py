@@ -130,16 +130,13 @@ def test_a_run_that_has_ended_takes_no_more_writes(world: World, write: str) -> 
 
 
 def test_the_supervisors_word_ends_the_leases_of_a_dead_worker(world: World) -> None:
-    dead, alive = (world.claim(ready.run, owner) for ready, owner in _two(world))
+    world.open("a"), world.open("b")
+    ready = [one.run for one in world.stages.ready()]
+    dead, alive = world.claim(ready[0], "w-dead"), world.claim(ready[1], "w-alive")
     assert [dead.run.id] == [run.id for run in world.stages.release_leases_of("w-dead")]
 
     assert [dead.run.id] == [ready.run.id for ready in world.stages.ready()]
     assert world.stages.claim(alive.run.id, "w3", LEASE) is None
-
-
-def _two(world: World) -> list[tuple[object, str]]:
-    world.open("a"), world.open("b")
-    return list(zip(world.stages.ready(), ("w-dead", "w-alive"), strict=True))
 
 
 def test_finishing_queues_what_the_table_says(world: World) -> None:

@@ -71,9 +71,8 @@ def test_content_can_be_purged_and_the_chain_still_holds(world: World) -> None:
 def test_the_database_refuses_to_change_an_entry(world: World, changed: dict[str, object]) -> None:
     entry = world.timeline.append(world.open().number, note("said"), RESPONDER)
 
-    with pytest.raises(DBAPIError, match="append-only"):
-        with world.store.write() as tx:
-            tx.run(update(T).where(T.c.id == entry.id).values(**changed))
+    with pytest.raises(DBAPIError, match="append-only"), world.store.write() as tx:
+        tx.run(update(T).where(T.c.id == entry.id).values(**changed))
 
     assert entry == world.timeline.entry(entry.id)
 
@@ -81,9 +80,8 @@ def test_the_database_refuses_to_change_an_entry(world: World, changed: dict[str
 def test_the_database_refuses_to_remove_an_entry(world: World) -> None:
     entry = world.timeline.append(world.open().number, note("said"), RESPONDER)
 
-    with pytest.raises(DBAPIError, match="append-only"):
-        with world.store.write() as tx:
-            tx.run(delete(T).where(T.c.id == entry.id))
+    with pytest.raises(DBAPIError, match="append-only"), world.store.write() as tx:
+        tx.run(delete(T).where(T.c.id == entry.id))
 
     assert entry == world.timeline.entry(entry.id)
 
@@ -94,9 +92,8 @@ def test_the_database_refuses_to_replace_an_entry(world: World) -> None:
     values = f"SELECT {columns} FROM timeline_entry"
     replace = "INSERT OR REPLACE" if "sqlite" in str(world.store._engine.url) else "INSERT"
 
-    with pytest.raises(DBAPIError):
-        with world.store.write() as tx:
-            tx.run(text(f"{replace} INTO timeline_entry ({columns}) {values}"))
+    with pytest.raises(DBAPIError), world.store.write() as tx:
+        tx.run(text(f"{replace} INTO timeline_entry ({columns}) {values}"))
 
 
 @pytest.mark.parametrize(
