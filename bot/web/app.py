@@ -28,7 +28,7 @@ from starlette.staticfiles import StaticFiles
 
 from bot import parsing
 from bot.said import Said
-from bot.web import answers, api, inputs, pages, parts, port
+from bot.web import answers, api, figure, inputs, pages, parts, port
 from bot.web import facts as facts_of
 from bot.web.guard import Guard
 from bot.web.live import Live
@@ -38,6 +38,9 @@ from incidents.models import Answer, EntryKind, Incident, Json, Person, Stage
 
 STATIC = Path(__file__).parent / "static"
 STALE_SECONDS = 30.0
+SVG = "image/svg+xml"
+PICTURES = (SVG, "image/png")
+ALONE = "sandbox; default-src 'none'; style-src 'unsafe-inline'"  # a file loads and runs nothing
 STATUS_OF: tuple[tuple[type[errors.HalonError], int], ...] = (
     (errors.NotFound, 404),
     (errors.NotAllowed, 403),
@@ -153,11 +156,12 @@ class WarRoom:
         number, stored = await asyncio.to_thread(read, request.path_params["number"])
         await self._find(f"INC-{number}", inputs.person(request))
         file = port.file_from_json(stored)
-        shown = file.media == "image/png"
+        shown = file.media in PICTURES
         how = "inline" if shown else f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
         media = file.media if shown else "text/plain; charset=utf-8"
-        headers = {"Content-Disposition": how, "Content-Security-Policy": "sandbox"}
-        return Response(file.content, media_type=media, headers=headers)
+        headers = {"Content-Disposition": how, "Content-Security-Policy": ALONE}
+        content = figure.following(file.content) if file.media == SVG else file.content
+        return Response(content, media_type=media, headers=headers)
 
     async def api_list(self, request: Request) -> Response:
         """The incidents that the reader may see."""

@@ -1,69 +1,32 @@
-"""The chart beside the thread: the drawing of `bot.chart` over an incident's facts. Pure.
+"""The chart beside the thread and the pictures in it, in the colours that the system asks for.
 
-Called by `bot.web.parts`. The phases are those that the timeline tells of, so that the page shows
-what the thread says.
+Called by `bot.web.parts` and the route of files. Pure: the drawing is `bot.chart`'s, the phases and
+marks are those that the timeline tells of.
 """
 
-from datetime import datetime
+from dataclasses import replace
 
 from markupsafe import Markup
 
-from bot import chart
+from bot import chart, story
 from bot.web.facts import Facts
-from incidents.models import EntryKind, Rollout
 
-SIZE = (390, 250)
-MARKS: dict[EntryKind, chart.MarkKind] = {
-    EntryKind.TAKEN_BACK: chart.MarkKind.TAKEN_BACK,
-    EntryKind.HELD: chart.MarkKind.HELD,
-}
+FOLLOWS = b"<style>:root{color-scheme:light dark}</style>"
 
 
 def svg(facts: Facts) -> Markup:
     """Return the error rate of both versions as SVG; empty before a rollout has counts."""
     if facts.rollout is None or not facts.buckets:
         return Markup()
-    scene = chart.scene(
-        facts.buckets,
-        facts.incident.onset,
-        _phases(facts, facts.rollout),
-        _marks(facts, facts.rollout),
-        SIZE,
-    )
+    told = story.told(facts.entries, facts.rollout.id)
+    scene = chart.scene(facts.buckets, facts.incident.onset, told.phases, told.marks)
     return Markup(chart.to_svg(scene, chart.PAGE))  # noqa: S704 - every text in it is escaped
 
 
-def _phases(facts: Facts, rollout: Rollout) -> list[chart.Phase]:
-    """Return each share of traffic from its first entry to the next one's, or to the end."""
-    begun = [
-        (int(entry.content.get("percent", 0)), entry.at)
-        for entry in facts.entries
-        if entry.kind is EntryKind.PHASE and entry.content.get("rollout") == rollout.id
-    ]
-    starts = [
-        (percent, at)
-        for place, (percent, at) in enumerate(begun)
-        if place == 0 or begun[place - 1][0] != percent
-    ]
-    over = [at for kind, at in _told(facts, rollout) if kind is EntryKind.TAKEN_BACK]
-    ends = [at for _, at in starts[1:]] + [over[0] if over else None]
-    return [
-        chart.Phase(percent, start, end)
-        for (percent, start), end in zip(starts, ends, strict=False)
-        if percent
-    ]
-
-
-def _marks(facts: Facts, rollout: Rollout) -> list[chart.Mark]:
-    marks = [chart.Mark(MARKS[kind], at) for kind, at in _told(facts, rollout)]
-    if facts.incident.mitigated_at is not None:
-        marks.append(chart.Mark(chart.MarkKind.MITIGATED, facts.incident.mitigated_at))
-    return marks
-
-
-def _told(facts: Facts, rollout: Rollout) -> list[tuple[EntryKind, datetime]]:
-    return [
-        (entry.kind, entry.at)
-        for entry in facts.entries
-        if entry.kind in MARKS and entry.content.get("rollout") == rollout.id
-    ]
+def following(drawn: bytes) -> bytes:
+    """Return a picture drawn in light colours so that it follows the system, as the page does."""
+    light = replace(chart.LIGHT, paper="none")
+    for name, colour in vars(light).items():
+        drawn = drawn.replace(f'"{colour}"'.encode(), f'"{getattr(chart.PAGE, name)}"'.encode())
+    head, sign, rest = drawn.partition(b">")
+    return head + sign + FOLLOWS + rest.replace(b'fill="#ffffff"', b'fill="none"')

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot import gathering
 from bot.port import Button, Message, Tone
 from bot.web.facts import LIVE_RUNS, Facts
 from incidents.models import (
@@ -292,14 +293,9 @@ def _needed(gate: Mapping[str, object], rollout: Rollout) -> str:
     return f"A verdict: {gate.get('reason') or 'not yet decided'}."
 
 
-def approvers(facts: Facts, access: Access) -> list[str]:
+def approvers(facts: Facts, access: Access) -> tuple[str, ...]:
     """Return who may say yes for the incident's service, as platform and user id."""
-    service = access.services.get(facts.incident.service or "")
-    people = service.approvers.model_dump() if service else {}
-    named = [f"{platform}:{user}" for platform, users in people.items() for user in users]
-    if not access.chat_configured and "web:operator" not in named:
-        named.insert(0, "web:operator")
-    return named
+    return gathering.approvers(facts.incident.service, access)
 
 
 def take_back(facts: Facts) -> list[str]:

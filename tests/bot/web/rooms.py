@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bot.commands import Commands
+from bot.once import Once
 from bot.port import Button, File, Message, PostRef, ThreadRef, Tone
 from bot.web import app, server
 from bot.web.port import WebPort
@@ -57,6 +58,8 @@ def room_of(world: World, **values: object) -> Room:
         approvals=world.approvals,
         rollouts=world.rollouts,
         access=lambda: world.access,
+        now=world.store.now,
+        once=Once(world.inbox),
     )
     made = Room(
         incidents=world.incidents,
