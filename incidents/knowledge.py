@@ -85,6 +85,7 @@ class ActionItems:
         """Add one, with a timeline entry; the same text again returns the stored one."""
         with self._store.write() as tx:
             rows.lock_incident(tx, incident)
+            text = timeline.redacted(tx, incident, text)
             row = {"incident": incident, "text": text, "owner": owner, "due": due, "check": check}
             if tx.insert_new(_A, row | {"created_at": tx.now}) is not None:
                 _tell(tx, incident, row | {"due": due.isoformat()}, by)

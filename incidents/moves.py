@@ -64,6 +64,7 @@ def move(tx: Tx, incident: Incident, to: Status, actor: Person, extra: Json) -> 
 
 def need_human(tx: Tx, number: int, sentence: str, actor: Person, extra: Json) -> None:
     """Say what a human must do now."""
+    sentence = timeline.redacted(tx, number, sentence)  # pages show the row as well
     put(tx, number, needs_human=sentence)
     content = {"sentence": sentence} | extra
     timeline.append(tx, number, Draft(EntryKind.NEEDS_HUMAN, content), actor)

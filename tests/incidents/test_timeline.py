@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from incidents import chain, errors, schema
 from incidents.models import MACHINE, EntryKind
 from incidents.timeline import Draft
-from tests.incidents.builders import RESPONDER, World
+from tests.incidents.builders import RESPONDER, START, World
 
 T = schema.timeline_entry
 
@@ -140,6 +140,15 @@ def test_secrets_never_reach_the_timeline(world: World) -> None:
         "from <email-1> with <github-token-1>"
         == (world.timeline.entries(number)[-2].content["text"])
     )
+
+
+def test_what_a_human_must_do_is_redacted_in_the_row_too(world: World) -> None:
+    world.open()
+    told = world.incidents.needs_human(1, "Ask bob@example.com.").needs_human
+
+    assert "Ask <email-1>." == told
+    item = world.action_items.add(1, "Thank bob@example.com", "@a", START, None, RESPONDER)
+    assert "Thank <email-1>" == item.text
 
 
 def test_tokens_are_numbered_per_incident(world: World) -> None:
