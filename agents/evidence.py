@@ -28,7 +28,7 @@ class Ledger:
         text: str,
         observed_at: datetime | None = None,
     ) -> str:
-        """Record a fact and return its id, such as "E3"; `text` is hashed whole, kept as an excerpt."""
+        """Record a fact, return its id such as "E3"; `text` is hashed whole, kept as an excerpt."""
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         with self._lock:
             key = (kind.value, locator, digest)
@@ -51,7 +51,7 @@ class Ledger:
 
 
 def excerpt(text: str, limit: int = EXCERPT_CHARACTERS) -> str:
-    """Return a printable excerpt: head and tail, control characters and lone surrogates replaced."""
+    """Return a printable excerpt: head and tail, control characters replaced."""
     clean = "".join(
         character if character.isprintable() or character in "\n\t" else "�" for character in text
     )

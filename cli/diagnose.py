@@ -1,7 +1,7 @@
 """`halon diagnose` and `halon fix`: a role from the shell, with no server.
 
-Registered by cli/main.py. With --json stdout carries one object and nothing else; exit 0 means that a
-report was produced, whatever it says; 3 means that it could not run, with one sentence on stderr.
+Registered by cli/main.py. With --json stdout carries one object and nothing else; exit 0: a report
+was produced, whatever it says; 3: it could not run, with one sentence on stderr.
 """
 
 import json

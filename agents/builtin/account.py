@@ -1,7 +1,7 @@
 """Writes the diagnosis report from the established facts: every sentence points at its evidence.
 
-Called once at the end of a diagnosis. It adds no knowledge: a claim without a recorded fact is marked as
-inferred, and the verdict's words come from the rule that decided.
+Called once at the end of a diagnosis. It adds no knowledge: a claim without a recorded fact is
+marked as inferred, and the verdict's words come from the rule that decided.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from agents.builtin import environment, fingerprint, reproduction, suspects
 from agents.builtin.goodrevision import Deployed
 from agents.builtin.logs import LogReading, TemplateCount
 from agents.builtin.proof import Found
-from agents.builtin.scene import Scene
 from agents.builtin.reproduction import Mark
+from agents.builtin.scene import Scene
 from agents.builtin.tracelines import Trace
 from agents.builtin.verdict import AtGood, Decision, Facts, Replayed, Trial, Without
 from agents.builtin.workbench import ENGINE, Workbench
@@ -323,7 +323,8 @@ def _root_cause(picture: Picture, ids: dict[str, str]) -> RootCause | None:
         commit = picture.bench.source.commit(decision.culprit)
         path = (scored.path if scored else None) or next(iter(commit.paths), None)
         return RootCause(
-            statement=f"The change {picture.name(decision.culprit)} brought {failure_name(picture)}.",
+            statement=f"The change {picture.name(decision.culprit)} brought "
+            f"{failure_name(picture)}.",
             commit=decision.culprit,
             subject=commit.subject[:200],
             path=path,
@@ -335,7 +336,8 @@ def _root_cause(picture: Picture, ids: dict[str, str]) -> RootCause | None:
     if dead := picture.facts.dead_dependency:
         probe = next(item for item in picture.probed if item.dependency.name == dead)
         return RootCause(
-            statement=f"The dependency {dead} does not answer ({probe.words}); no commit is guilty.",
+            statement=f"The dependency {dead} does not answer ({probe.words}); "
+            "no commit is guilty.",
             dependency=dead,
             evidence=(probe.evidence,) if probe.evidence else (),
         )
@@ -494,7 +496,7 @@ def _suspects(picture: Picture) -> tuple[reports.Suspect, ...]:
 
 
 def _whys(picture: Picture, symptoms: Sequence[Claim], ids: dict[str, str]) -> tuple[Claim, ...]:
-    """Return the chain from the symptom to the change, then what let it through, marked as inferred."""
+    """Return the chain from the symptom to the change, and what let it through, as inferred."""
     chain = list(symptoms[:1])
     scene, culprit = picture.scene, picture.decision.culprit
     if scene is not None and scene.target is not None and scene.head in ids:
@@ -514,7 +516,7 @@ def _whys(picture: Picture, symptoms: Sequence[Claim], ids: dict[str, str]) -> t
         text = (
             "Because no test covered it when the change was made."
             if new
-            else "Because the change reached production although a test can show the failure, or no test ran."
+            else "Because it reached production although a test can show it, or no test ran."
         )
         chain.append(Claim(text=text, inferred=True))
     elif picture.decision.verdict is Verdict.NO_CODE_CAUSE and picture.outside:

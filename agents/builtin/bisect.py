@@ -27,7 +27,7 @@ class Span:
 
 
 def priors(scores: Sequence[float]) -> list[float]:
-    """Return a distribution over commits from suspect scores: 1/(rank+1) for the scored, plus a floor."""
+    """Return a distribution over commits: 1/(rank+1) for those with a score, plus a floor."""
     n = len(scores)
     ranked = sorted((i for i in range(n) if scores[i] > 0), key=lambda i: (-scores[i], -i))
     weights = [FLOOR / n] * n
@@ -50,8 +50,8 @@ def next_points(
 ) -> tuple[int, ...]:
     """Return up to `width` revisions to test next, or none when nothing testable is left inside.
 
-    The mass of (low, m] shall come closest to 1/(w+1), .., w/(w+1) of the span's: two points at once
-    cost fewer rounds on two cores than one at a time.
+    The mass of (low, m] shall come closest to 1/(w+1), .., w/(w+1) of the span's: two points at
+    once cost fewer rounds on two cores than one at a time.
     """
     open_points = [m for m in range(span.low + 1, span.high) if m not in skipped]
     if not open_points:

@@ -1,4 +1,4 @@
-"""The safety checks of a patch that need no judgement: does it apply, can it be undone, what is it near.
+"""The checks of a patch that need no judgement: does it apply, can it be undone, what is near.
 
 Used by the remedies and the test stage; reads trees and diffs only.
 """

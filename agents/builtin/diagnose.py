@@ -1,7 +1,8 @@
 """The diagnosis, in order: logs, traces, suspects, reproduction, proof, verdict.
 
-Called by the engine for the role bug-diagnostician. It gathers facts; `verdict.decide` alone turns them
-into a verdict, and `account.diagnosis` into a report. When time runs out it reports what it has.
+Called by the engine for the role bug-diagnostician. It gathers facts; `verdict.decide` alone turns
+them into a verdict, and `account.diagnosis` into a report. When time runs out it reports what it
+has.
 """
 
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ class Inquiry:
         )
 
     def _bound_onset(self) -> datetime | None:
-        """The onset, unless no commit is older: then the clocks of logs and commits do not agree."""
+        """The onset, unless no commit is older: then logs and commits have different clocks."""
         if self.onset is None:
             return None
         newest = self.bench.source.commit(self.head).committed_at
@@ -212,7 +213,7 @@ class Inquiry:
             self._spare_tests(self.found)
 
     def _spare_tests(self, found: Found) -> None:
-        """A commit that touches nothing but tests changed what is asked, not what the service does."""
+        """Spare a commit that touches only tests: it changed what is asked, not the service."""
         if found.trial is None:
             return
         paths = self.bench.source.paths(found.trial.commit)
@@ -259,7 +260,7 @@ class Inquiry:
         return "\n".join(parts)
 
     def record_complete(self) -> bool:
-        """Tell whether nothing can have changed unseen: a named good revision, or a whole record."""
+        """Tell whether nothing changed unseen: a named good revision, or a whole record."""
         if self.bench.repository.is_shallow:
             return False
         return self.good is not None or (self.bench.case.record_complete and bool(self.released))

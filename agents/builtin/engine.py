@@ -1,7 +1,7 @@
 """The builtin engine: every role without a key, by evidence and replays, for $0.
 
-Made by workers, the shell verbs and the bench with a sandbox and a folder for workspaces. It picks the
-role's function, opens the tools for it and closes them; it holds no rule of its own.
+Made by workers, the shell verbs and the bench with a sandbox and a folder for workspaces. It picks
+the role's function, opens the tools for it and closes them; it holds no rule of its own.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Builtin:
             return ROLES[role](bench)
 
     def fix(self, case: Case, budget: Budget) -> tuple[reports.Report, ...]:
-        """Return diagnosis, patch and its test report, as far as they go; one repository for all."""
+        """Return diagnosis, patch and its test report, as far as they go."""
         with self._opened(case, budget) as bench:
             found = diagnose.diagnose(bench)
             bench.case = replace(case, diagnosis=found)
@@ -54,7 +54,5 @@ class Builtin:
             bench.case = replace(bench.case, patch=mended)
             return found, mended, testing.test(bench)
 
-    def _opened(
-        self, case: Case, budget: Budget
-    ) -> AbstractContextManager[Workbench]:
+    def _opened(self, case: Case, budget: Budget) -> AbstractContextManager[Workbench]:
         return workbench.opened(case, self._sandbox, self._folder, Deadline(budget.seconds))

@@ -1,7 +1,8 @@
-"""What is to blame when no commit is: dependencies, variables, files and addresses outside the code.
+"""What is to blame when no commit is: dependencies, variables, files, addresses.
 
-Called by the diagnosis. Probes are read-only requests to addresses that the operator declared, made by
-the host; nothing recorded is ever sent. A name found here is a pointer, not a proof, unless a probe failed.
+Called by the diagnosis. Probes are read-only requests to addresses that the operator declared,
+made by the host; nothing recorded is ever sent. A name found here is a pointer, not a proof,
+unless a probe failed.
 """
 
 import re
@@ -53,7 +54,7 @@ class Outside:
 
 
 def probe(dependencies: Sequence[Dependency], ledger: Ledger) -> tuple[Probed, ...]:
-    """Ask each declared probe once, with a short timeout; redirects and proxies are not followed."""
+    """Ask each declared probe once, with a short timeout; no redirect or proxy is followed."""
     return tuple(_probe(dependency, ledger) for dependency in dependencies)
 
 
@@ -78,7 +79,7 @@ def _probe(dependency: Dependency, ledger: Ledger) -> Probed:
 
 
 def implicated(item: Probed, text: str) -> bool:
-    """Tell whether the failure's own words lead to this dependency, by name, address or kind of error."""
+    """Tell whether the failure's words lead to this dependency: name, address or kind of error."""
     name = item.dependency.name.lower()
     address = re.sub(r"^https?://", "", item.dependency.probe or "").split("/")[0]
     lowered = text.lower()

@@ -115,7 +115,7 @@ def template(message: str) -> str:
 def observe(
     done: Completed, *, timeout_seconds: float, cannot_run: frozenset[int] = frozenset()
 ) -> Observed:
-    """Read one run of a test or replay command; `cannot_run` are exit codes that say it never ran."""
+    """Read one run of a command; `cannot_run` are exit codes that say it never ran."""
     if done.timed_out:
         name = Failure("", "timeout", f"no end within {timeout_seconds:.0f} s")
         return Observed(State.TIMED_OUT, (name,), why=name.message)
@@ -204,7 +204,7 @@ def _start_error(
 
 
 def _sections(lines: list[str]) -> dict[str, tuple[str, str]]:
-    """Return per section of pytest's report the deepest failing source line and the error raised."""
+    """Return per section of pytest's report its deepest source line and the error raised."""
     found: dict[str, tuple[str, str]] = {}
     name, source, raised = "", "", ""
     for line in lines:

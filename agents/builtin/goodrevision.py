@@ -1,7 +1,7 @@
 """Which revision counts as the last good one, and how it was chosen.
 
-Called by the diagnosis. A revision that a person or the record of deploys names is taken first; else the
-nearest older revision on which the same test passes. The choice is said in the report.
+Called by the diagnosis. A revision that a person or the record of deploys names is taken first;
+else the nearest older revision on which the same test passes. The choice is said in the report.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def deploys(source: Source, case: Case, head: str) -> tuple[Deployed, ...]:
 def candidates(
     source: Source, released: Sequence[Deployed], floor: str | None, head: str
 ) -> list[Good]:
-    """Return the revisions worth trying, nearest first: earlier deploys, else steps 1, 2, 4, … back."""
+    """Return the revisions worth trying, nearest first: earlier deploys, else 1, 2, 4, … back."""
     window = [commit.sha for commit in source.window(floor, head, REACH + 1)]
     names = {item.revision: item for item in released if item.revision != head}
     tagged = [sha for sha in reversed(window[:-1]) if sha in names]
@@ -82,7 +82,7 @@ def _doubling(items: Sequence[str]) -> list[str]:
 def nearest(
     options: Sequence[Good], test: Callable[[Sequence[str]], list[str]]
 ) -> tuple[Good | None, Good | None]:
-    """Return the nearest good option and the oldest bad one; `test` marks some revisions at once."""
+    """Return the nearest good option and the oldest bad one; `test` marks several at once."""
     oldest_bad: Good | None = None
     for start in range(0, len(options), 2):
         pair = options[start : start + 2]

@@ -1,7 +1,8 @@
 """Guards: a None, key or index check at the very line that crashes, labelled as containment.
 
-Used by the remedies when nothing can be taken back. The place is found in the syntax tree, the edit is
-made on the bytes, so that nothing else of the file moves. Never where data, money or a login is handled.
+Used by the remedies when nothing can be taken back. The place is found in the syntax tree, the
+edit is made on the bytes, so that nothing else of the file moves. Never where data, money or a
+login is handled.
 """
 
 import ast
@@ -170,7 +171,7 @@ EXPRESSIONS = {"AttributeError": _none, "TypeError": _none, "KeyError": _key, "I
 
 
 def _pure(node: ast.expr) -> bool:
-    """Tell whether evaluating an expression twice is harmless: names, attributes, constants only."""
+    """Tell whether evaluating an expression twice is harmless: names and constants only."""
     return all(
         isinstance(
             item, ast.Name | ast.Attribute | ast.Constant | ast.Subscript | ast.expr_context
@@ -184,9 +185,9 @@ def _delicate(path: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> st
     if pins.testlike(path) or DELICATE.search(path) or DELICATE.search(function.name):
         return f"{function.name} in {path} handles data, money or access: no guard there"
     for node in ast.walk(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr in WRITES:
-                return f"{function.name} writes ({node.func.attr}): no guard there"
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Attribute) and called.attr in WRITES:
+            return f"{function.name} writes ({called.attr}): no guard there"
         if (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
@@ -199,7 +200,7 @@ def _delicate(path: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> st
 
 
 def _edited(content: bytes, module: ast.Module, place: Place, log_line: str) -> bytes:
-    """Return the file with the expression made conditional and the miss logged before the statement."""
+    """Return the file with the expression made conditional and the miss logged before it."""
     lines = content.splitlines(keepends=True)
     node, statement = place.expression, place.statement
     first, last = (

@@ -1,8 +1,8 @@
 """Which files belong to the test itself: they are the same for every revision that is tested.
 
 Called by the diagnosis once the failure is known. A test that only newer revisions have can so be
-replayed on older ones, and a commit that merely adds or changes the test is never taken for the cause.
-Pure.
+replayed on older ones, and a commit that merely adds or changes the test is never taken for the
+cause. Pure.
 """
 
 import re
@@ -32,9 +32,7 @@ def named(argv: Sequence[str], files: Collection[str]) -> tuple[str, ...]:
         path = _plain(word.partition("::")[0])
         if path in tracked:
             found.append(path)
-        elif index and argv[index - 1] == "-m":
-            found += _of_module(word, tracked)
-        elif index and "." in word and "/" not in word:
+        elif index and (argv[index - 1] == "-m" or ("." in word and "/" not in word)):
             found += _of_module(word, tracked)
     return tuple(dict.fromkeys(found))
 
@@ -44,8 +42,8 @@ def of_failure(
 ) -> tuple[str, ...]:
     """Return the test's own files: those that the failure or the command names, and their support.
 
-    `frames` are the tracked files of the failing traceback, outermost first. The service's own code is
-    never among them, whatever the command names.
+    `frames` are the tracked files of the failing traceback, outermost first. The service's own
+    code is never among the answer, whatever the command names.
     """
     tracked = set(files)
     tests = [path for path in named(argv, tracked) if testlike(path)]

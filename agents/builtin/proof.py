@@ -1,7 +1,8 @@
 """Proof by reproduction: finds the commit with which the failure began, and takes it out and in.
 
-Called by the diagnosis once the failure was seen to fail at the broken revision and to pass at the good
-one. It runs the replay and reports what it saw as a `verdict.Trial`; it never decides a verdict.
+Called by the diagnosis once the failure was seen to fail at the broken revision and to pass at the
+good one. It runs the replay and reports what it saw as a `verdict.Trial`; it never decides a
+verdict.
 """
 
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ class Proof:
         return found
 
     def _bisect(self, low: str, chain: Sequence[str]) -> tuple[str, list[str], dict[str, str]]:
-        """Return the newest good revision, the commits after it that may be first-bad, and all marks."""
+        """Return the newest good revision, the commits that may be first-bad, and all marks."""
         n = len(chain)
         prior = bisect.priors([self._score(commit) for commit in chain])
         marks: dict[int, str] = {n - 1: Mark.BAD}
@@ -200,8 +201,7 @@ class Proof:
         return self._says(tree, Mark.BAD, Mark.GOOD)
 
     def _try_range(self, low: str, members: Sequence[str], found: Found) -> Trial | None:
-        """Try every commit of an untestable range by taking it out of the broken revision and adding
-        it to the good one; commits of merged branches included."""
+        """Take every commit of an untestable range out of the head, and add it to the good one."""
         commits = self._flattened(members)
         if len(commits) > RANGE_LIMIT:
             found.gaps.append(
@@ -280,7 +280,7 @@ class Proof:
     # --- a failure that flickers -----------------------------------------------------------------
 
     def search_flaky(self, rate: float) -> Found:
-        """Find the commit with which a flickering failure began; `rate` is how often the head fails."""
+        """Find where a flickering failure began; `rate` is how often the head fails."""
         found = Found(notes=self.notes)
         chain = self.source.chain(self.good, self.head)
         if not chain:

@@ -1,7 +1,7 @@
 """Replays the failure at the broken and at the good revision, and says what is being hunted.
 
-Called by the diagnosis with one command. It settles: does it fail, always or sometimes, in which way,
-with which files pinned, and does the same replay pass on a revision that was good.
+Called by the diagnosis with one command. It settles: does it fail, always or sometimes, in which
+way, with which files pinned, and does the same replay pass on a revision that was good.
 """
 
 import math
@@ -26,7 +26,7 @@ TARGETS = 10
 
 @dataclass
 class Reenactment:
-    """Runs one command at the broken revision `head`; `good` is what the operator named, if anything."""
+    """Runs one command at the broken revision `head`; `good` is what the operator named."""
 
     bench: Workbench
     replays: Replays
@@ -99,7 +99,7 @@ class Reenactment:
             scene.gaps.append(f"test environment: {scene.target}")
 
     def _options(self, failing: Sequence[Run]) -> list[Failure]:
-        """Return the failures, those of every run first, those that the logs speak of before others."""
+        """Return the failures: of every run first, and those the logs speak of before others."""
         counts: dict[Failure, int] = {}
         for run in failing:
             for item in run.observed.failures:
@@ -128,7 +128,7 @@ class Reenactment:
         return tuple(dict.fromkeys(path for paths in found for path in paths))
 
     def _choose(self, scene: Scene, options: Sequence[Failure]) -> None:
-        """Take the first failure that the good revision does not show; that one began since then."""
+        """Take the first failure that the good revision does not show: it began since then."""
         scene.target = options[0]
         if self.good is not None and len(options) > 1:
             tree = self._proof(scene, self.good).tree(self.good)
@@ -199,7 +199,7 @@ class Reenactment:
         return bool(tests) and set(tests[:1]) <= set(self.bench.source.files(revision))
 
     def _was_test_changed(self, scene: Scene) -> None:
-        """See whether the good revision passes its own version of a test whose newest version fails."""
+        """See whether the good revision passes its own version of a test that fails today."""
         if scene.good is None or scene.at_good is not AtGood.FAILS_ALIKE or not scene.pinned:
             return
         own = self.bench.source.tree(scene.good.revision)

@@ -1,8 +1,8 @@
 """The regression test of a patch: it fails before and passes after, or its absence is a named gap.
 
-Used by the remedies. A test of the repository that shows the failure is named; else a small new one is
-written in the service's own style, which asks the captured requests again by the replay command.
-Personal data of the captured requests never enters the repository.
+Used by the remedies. A test of the repository that shows the failure is named; else a small new
+one is written in the service's own style, which asks the captured requests again by the replay
+command. Personal data of the captured requests never enters the repository.
 """
 
 import json
@@ -28,7 +28,7 @@ PRIVATE = re.compile(
     re.IGNORECASE,
 )
 TOKEN = re.compile(r"<([a-z]+)-(\d+)>")
-HEADER = '''"""Asks the requests of {incident} again: they were answered with an error, and must not be."""
+HEADER = '''"""Asks the requests of {incident} again: they failed then, and must not now."""
 
 import os
 import subprocess
@@ -174,8 +174,9 @@ def _written(bench: Workbench, head: str, tree: str, incident: str) -> Made:
     if set(before) != {State.FAILED} or set(after) != {State.PASSED}:
         return Made(
             gaps=(
-                "no regression test: the captured requests without personal data do not tell the broken "
-                f"from the mended service (before: {', '.join(before)}; after: {', '.join(after)})",
+                "no regression test: the captured requests without personal data do not tell the "
+                f"broken from the mended service (before: {', '.join(before)}; "
+                f"after: {', '.join(after)})",
             )
         )
     return Made(
@@ -190,7 +191,7 @@ def _written(bench: Workbench, head: str, tree: str, incident: str) -> Made:
 
 
 def _style(bench: Workbench, head: str, files: Sequence[str]) -> tuple[str, str]:
-    """Return "pytest" or "unittest" and the folder of tests with its slash, by what the service has."""
+    """Return "pytest" or "unittest", by what the service has, and its test folder with a slash."""
     tests = [path for path in files if re.search(r"(?:^|/)test_\w+\.py$", path)]
     texts = [bench.repository.show(head, path) or b"" for path in tests[:20]]
     unittests = sum(b"unittest.TestCase" in text or b"(TestCase" in text for text in texts)

@@ -1,8 +1,8 @@
 """The remedies, in order: revert, config restore, guard; the first that holds is offered.
 
-Called by the engine for the role patch-developer. Each is built in memory, replayed and run against the
-suite before it is offered; nothing is written to the repository. What was tried before is not offered
-again, and when nothing holds it says so.
+Called by the engine for the role patch-developer. Each is built in memory, replayed and run
+against the suite before it is offered; nothing is written to the repository. What was tried before
+is not offered again, and when nothing holds it says so.
 """
 
 import hashlib
@@ -57,7 +57,7 @@ class Work:
 
 
 def patch(bench: Workbench) -> reports.Patch | reports.NoPatch:
-    """Return the first remedy that holds, or NoPatch with what was tried and why each was refused."""
+    """Return the first remedy that holds, or NoPatch with why each was refused."""
     diagnosis = bench.case.diagnosis or diagnose.diagnose(bench)
     refused: list[str] = []
     try:
@@ -120,7 +120,7 @@ def _revert(work: Work) -> Iterator[Draft | Refused]:
         "kind": RemedyKind.REVERT,
         "title": f"Revert {culprit[:12]}: {commit.subject[:80]}",
         "watch": watched(work),
-        "risk": "low: returns these lines to what ran before; what the change brought is gone again",
+        "risk": "low: these lines are what ran before; what the change brought is gone again",
         "untouched": _untouched(work, culprit),
     }
     lost = set(work.scene.pinned) - set(source.files(tree))
@@ -128,7 +128,7 @@ def _revert(work: Work) -> Iterator[Draft | Refused]:
         kept = source.pinned(tree, work.head, work.scene.pinned)
         yield Draft(
             tree=kept,
-            why_minimal="It is exactly that one change taken back; the test that shows the failure stays.",
+            why_minimal="It is exactly that one change taken back; its test stays.",
             **words,  # type: ignore[arg-type]
         )
     yield Draft(

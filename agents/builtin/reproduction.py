@@ -1,7 +1,8 @@
 """Replays the failure: one command, on any tree, in the sandbox, as often as it takes.
 
-Used by the proof, the remedies and the test stage. Every run has a private copy of its tree; results
-are kept per tree; runs of several trees are interleaved, so that what drifts with time drifts for all.
+Used by the proof, the remedies and the test stage. Every run has a private copy of its tree;
+results are kept per tree; runs of several trees are interleaved, so that what drifts with time
+drifts for all.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""The blameless review, from the timeline and the reports: what happened, why, and what follows from it.
+"""The blameless review, from timeline and reports: what happened, why, and what follows.
 
-Called by the engine for the role incident-analyzer, with or without a code cause. Sentences that the
-machine concluded are marked as inferred; systems and roles are named, never a person.
+Called by the engine for the role incident-analyzer, with or without a code cause. Sentences that
+the machine concluded are marked as inferred; systems and roles are named, never a person.
 """
 
 from collections.abc import Iterator
@@ -256,8 +256,9 @@ def _action_items(case: Case) -> Iterator[ActionItemDraft]:
     found, patch = case.diagnosis, case.patch
     if patch is not None and patch.containment:
         yield ActionItemDraft(
-            text=f"Replace the containment in {', '.join(patch.paths)} by a fix of its cause and remove the guard.",
-            owner=owner, due_days=due, check=f"the text {patch.title!r} is gone from the release branch",
+            text=f"Mend the cause that is contained in {', '.join(patch.paths)}; remove the guard.",
+            owner=owner, due_days=due,
+            check=f"the text {patch.title!r} is gone from the release branch",
         )  # fmt: skip
     if patch is not None and patch.remedy is reports.RemedyKind.REVERT and patch.culprit:
         yield ActionItemDraft(
@@ -272,7 +273,7 @@ def _action_items(case: Case) -> Iterator[ActionItemDraft]:
         )  # fmt: skip
     elif patch is not None and patch.regression_test is not None and patch.regression_test.existing:
         yield ActionItemDraft(
-            text=f"Make {patch.regression_test.path} a condition of every deploy: it shows the failure.",
+            text=f"Let no deploy pass without {patch.regression_test.path}: it shows the failure.",
             owner=owner, due_days=due, check=patch.regression_test.command,
         )  # fmt: skip
     if found is not None and found.verdict is Verdict.NO_CODE_CAUSE:
@@ -298,7 +299,8 @@ def _action_items(case: Case) -> Iterator[ActionItemDraft]:
     ):
         yield ActionItemDraft(
             text="Add an alert on this failure's log line, so that it is noticed within 5 minutes.",
-            owner=owner, due_days=due, check=f"an alert matches {found.exception if found else 'the failure'}",
+            owner=owner, due_days=due,
+            check=f"an alert matches {found.exception if found else 'the failure'}",
         )  # fmt: skip
 
 
@@ -308,11 +310,11 @@ def _prevention(case: Case) -> Iterator[Claim]:
         yield Claim(text=f"Technical: watch {case.patch.watch}.")
     if found is not None and found.culprit is not None:
         yield Claim(
-            text="Technical: let recorded production requests run against each change before it deploys.",
+            text="Technical: ask recorded requests of each change before it deploys.",
             inferred=True,
         )
         yield Claim(
-            text="Cultural: when a field becomes optional or new, name who reads it in the change's description.",
+            text="Cultural: when a field becomes optional, name its readers in the description.",
             inferred=True,
         )
     if found is not None and found.verdict is Verdict.NO_CODE_CAUSE:
@@ -331,7 +333,8 @@ def _lessons(case: Case) -> Iterator[Claim]:
     ]
     if found.verdict is Verdict.CONFIRMED and ruled_out:
         yield Claim(
-            text=f"{len(ruled_out)} other explanations were ruled out by a test: nearness in time alone says little.",
+            text=f"{len(ruled_out)} other explanations were ruled out by a test: "
+            "nearness in time alone says little.",
             inferred=True,
         )
     if found.verdict is Verdict.NO_CODE_CAUSE:

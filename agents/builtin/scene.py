@@ -1,4 +1,4 @@
-"""What replaying one command showed: the failure that is hunted, and how it behaves at head and good.
+"""What replaying one command showed: the failure that is hunted, at head and at good.
 
 Made by the reenactment, read by proof, remedies, regression test and the test stage.
 """

@@ -1,7 +1,7 @@
 """The repository as the proof asks for it: chains of commits, and trees with one commit in or out.
 
-Wraps `agents.git.Repository` with the answers kept, since a proof asks for the same ones many times.
-It never writes into the service's repository.
+Wraps `agents.git.Repository` with the answers kept, since a proof asks for the same ones many
+times. It never writes into the service's repository.
 """
 
 import tempfile
@@ -57,7 +57,7 @@ class Source:
         return [commit.sha for commit in self.window(good, head)]
 
     def window(self, good: str | None, head: str, limit: int = WINDOW) -> list[Commit]:
-        """Return the first-parent commits after `good` (or as far back as the limit), oldest first."""
+        """Return the first-parent commits after `good` (else up to the limit), oldest first."""
         span = f"{good}..{head}" if good else head
         commits = self.repository.log(span, first_parent=True, limit=limit)
         self._keep(commits)
@@ -88,7 +88,7 @@ class Source:
         return made.tree, made.conflicts
 
     def with_only(self, good: str, commit: str) -> str | None:
-        """Return the tree of `good` plus exactly this commit's change, or None if it does not fit."""
+        """Return the tree of `good` plus exactly this change, or None if it does not fit."""
         key = ("with", good, commit)
         if key not in self._made:
             self._made[key] = self._picked(good, commit)
@@ -98,8 +98,8 @@ class Source:
         parents = self.parents(commit)
         if not parents:
             return Reverted(None, reason="the first commit of its history")
-        # A commit with the good tree whose parent is the commit's parent: that is the merge base, so
-        # the merge is exactly "the good revision plus this change".
+        # A commit with the good tree whose parent is the commit's parent: that is the merge base,
+        # so the merge is exactly "the good revision plus this change".
         base = self.repository.commit(self.tree(good), [parents[0]], "good")
         args = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z"]
         if len(parents) > 1:
@@ -111,7 +111,7 @@ class Source:
         return Reverted(tree) if answer.code == 0 else Reverted(None, reason="does not fit")
 
     def pinned(self, tree: str, revision: str, paths: Sequence[str]) -> str:
-        """Return a tree with these files as they are at `revision`, or unchanged where it fits already."""
+        """Return a tree with these files as they are at `revision`."""
         key = (tree, revision, tuple(paths))
         with self._lock:
             if key not in self._pinned:
@@ -119,7 +119,7 @@ class Source:
             return self._pinned[key]
 
     def _entries(self, revision: str, paths: Sequence[str]) -> str:
-        """Return the index lines of files at a revision, as `update-index --index-info` reads them."""
+        """Return the index lines of files at a revision, for `update-index --index-info`."""
         key = (revision, tuple(paths))
         if key not in self._lines:
             wanted = set(paths)

@@ -64,9 +64,9 @@ def rank(
 ) -> list[Scored]:
     """Return the commits after `good` with a score, best first.
 
-    score = sum over in-app frames of hit / (1 + depth), plus terms for changed settings and for names
-    of the error that the change speaks of; all times recency = 1 / (1 + age / 14 days). A commit after
-    the onset, or one that touches only tests and texts, has none.
+    score = sum over in-app frames of hit / (1 + depth), plus terms for changed settings and for
+    names of the error that the change speaks of; all times recency = 1 / (1 + age / 14 days). A
+    commit after the onset, or one that touches only tests and texts, has none.
     """
     window = source.between(good, head)
     scored = {
@@ -133,7 +133,7 @@ def words_of(message: str) -> tuple[str, ...]:
 
 
 def locate(frames: Sequence[Frame], files: Sequence[str]) -> tuple[Located, ...]:
-    """Return the frames that lie in the service's own tracked code, newest first; tests left out."""
+    """Return the frames that lie in the service's own tracked code; tests left out."""
     return tuple(
         item
         for item in traces.resolve(frames, files)
@@ -218,7 +218,7 @@ def _score_words(source: Source, words: Sequence[str], scored: dict[str, Scored]
 
 
 def function_lines(content: bytes, line: int) -> tuple[int, int]:
-    """Return the first and last line of the innermost Python function around a line, else ten each way."""
+    """Return the lines of the innermost Python function around a line, else five each way."""
     try:
         module = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):

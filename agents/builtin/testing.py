@@ -1,7 +1,7 @@
-"""The hot-fix's test in five categories, each with its commands and figures; ends in approve or reject.
+"""The hot-fix's test in five categories, each with commands and figures: approve or reject.
 
-Called by the engine for the role hotfix-tester. Old and new are run interleaved in one session, so that
-their figures may be compared. What the severity leaves no time for is skipped and listed.
+Called by the engine for the role hotfix-tester. Old and new are run interleaved in one session, so
+that their figures may be compared. What the severity leaves no time for is skipped and listed.
 """
 
 import statistics
@@ -20,7 +20,7 @@ from incidents.models import Severity
 from incidents.reports import Category, CategoryResult
 
 MIB = 1024 * 1024
-# A response time of over twice the old one takes a canary back; here the same, above what noise makes.
+# As in a canary: over twice the old response time is too slow, above what noise makes.
 SLOWER, NOISE_SECONDS = 2.0, 0.3
 HUNGRIER, NOISE_BYTES = 1.5, 32 * MIB
 
@@ -208,7 +208,7 @@ def _figures(runs: Sequence[Run]) -> Figures:
 
 
 def _workload(session: Session) -> tuple[Replays | None, str]:
-    """Return recorded requests where there are some, else the suite, else the failure's own replay."""
+    """Return recorded requests where there are some, else the suite, else the replay."""
     recorded = _recorded(session)
     if recorded is not None:
         return recorded, "recorded requests"
@@ -237,7 +237,7 @@ def _recorded(session: Session) -> Replays | None:
 
 
 def compatibility(session: Session) -> CategoryResult:
-    """Ask recorded requests of both versions, and run the previous version's tests on the new one."""
+    """Ask recorded requests of both versions; run the previous version's tests on the new."""
     figures: list[tuple[str, str]] = []
     answers: list[bool] = []
     commands: list[str] = []

@@ -1,6 +1,7 @@
 """Tries a tree before it is offered: the failure must be gone there, and the suite no worse.
 
-Used by the remedies, the regression test and the test stage; it runs, compares and says what it saw.
+Used by the remedies, the regression test and the test stage; it runs, compares and says what it
+saw.
 """
 
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ def suite_replays(bench: Workbench) -> Replays | None:
 
 
 def suite(bench: Workbench, old: str, new: str) -> tuple[bool | None, tuple[str, ...]]:
-    """Compare the suite on two trees: whether the new one has no failure that the old one has not."""
+    """Tell whether the suite fails nowhere on the new tree where it passes on the old one."""
     replays = suite_replays(bench)
     if replays is None:
         return None, ()

@@ -42,7 +42,7 @@ class Without(StrEnum):
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known about one suspect; every figure of runs was taken interleaved with the others."""
+    """What is known about one suspect; its runs were interleaved with those beside it."""
 
     commit: str
     at_suspect_fails: bool | None = None
@@ -92,9 +92,9 @@ def first_bad(trial: Trial) -> bool:
 def proved(facts: Facts) -> bool:
     """Tell whether taking exactly the suspect away, in and out, carries a conviction.
 
-    Either it is first-bad and the failure is gone without it (or it can no longer be taken out of the
-    broken revision, which first-bad survives), or the commits around it cannot be tested and it alone
-    brings the failure to the good revision and alone takes it from the broken one.
+    Either it is first-bad and the failure is gone without it (or it can no longer be taken out of
+    the broken revision, which first-bad survives), or the commits around it cannot be tested and
+    it alone brings the failure to the good revision and alone takes it from the broken one.
     """
     trial = facts.trial
     if trial is None or not trial.enough_runs or facts.at_good is not AtGood.PASSES:
@@ -182,8 +182,8 @@ RULE: tuple[Row, ...] = (
     Row(
         lambda f: f.replayed in SHOWN and f.at_good in (AtGood.FAILS_ALIKE, AtGood.FAILS_SOMETIMES),
         Verdict.INCONCLUSIVE,
-        "The same failure appears at the oldest revision that was tested, and no complete record of "
-        "changes says whether that revision was ever good.",
+        "The same failure appears at the oldest revision that was tested, and no complete record "
+        "of changes says whether that revision was ever good.",
     ),
     Row(
         lambda f: f.replayed in SHOWN and half_proved(f),
@@ -223,7 +223,7 @@ RULE: tuple[Row, ...] = (
     Row(
         lambda f: f.clear_suspect is not None,
         Verdict.LIKELY,
-        "A frame of the failure leads to this commit and no other comes near, but nothing was re-run.",
+        "A frame of the failure leads to this commit and no other is near, but nothing was re-run.",
     ),
     Row(
         lambda f: True,

@@ -87,7 +87,7 @@ class Workbench:
         return self.case.repository
 
     def _program(self, name: str) -> str:
-        """Return an absolute path for a program in an untracked folder of the operator's work tree."""
+        """Return an absolute path for a program that lies untracked in the work tree."""
         local = self._root() / name
         untracked = "/" in name and not name.startswith("/") and local.exists()
         if untracked and name.removeprefix("./") not in self.source.files(self.case.revision):

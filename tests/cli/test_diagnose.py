@@ -1,4 +1,4 @@
-"""`halon diagnose` and `halon fix` from outside: what is on stdout, on stderr, and the exit code."""
+"""`halon diagnose` and `halon fix` from outside: stdout, stderr and the exit code."""
 
 import json
 import subprocess
@@ -37,9 +37,9 @@ def test_with_json_stdout_is_one_object_of_the_contract(
     found = json.loads(done.stdout)
     assert (done.returncode, found["verdict"], found["culprit"]) == (0, "CONFIRMED", guilty)
     promised = (
-        "verdict culprit suspects hypotheses evidence gaps engine seconds".split(),
-        "commit path line score why".split(),
-        "statement test result".split(),
+        ["verdict", "culprit", "suspects", "hypotheses", "evidence", "gaps", "engine", "seconds"],
+        ["commit", "path", "line", "score", "why"],
+        ["statement", "test", "result"],
     )
     shown = (found, found["suspects"][0], found["hypotheses"][0])
     assert [set(keys) - set(part) for keys, part in zip(promised, shown, strict=True)] == [

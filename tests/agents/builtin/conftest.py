@@ -1,4 +1,4 @@
-"""A shop with a short history, and the engine in a real sandbox, for the tests of the builtin engine."""
+"""A shop with a short history, and the builtin engine in a real sandbox."""
 
 import sys
 from collections.abc import Callable

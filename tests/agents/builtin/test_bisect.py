@@ -54,7 +54,8 @@ def test_the_posterior_finds_a_flickering_culprit_in_nearly_all_trials() -> None
     for _ in range(60):
         n, rate = 64, 0.5
         culprit = dice.randrange(n)
-        prior, outcomes = [1 / n] * n, {}
+        prior = [1 / n] * n
+        outcomes: dict[int, tuple[int, int]] = {}
         distribution = prior
         for _ in range(60):
             point = bisect.next_flaky(distribution, set())

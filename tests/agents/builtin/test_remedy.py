@@ -206,7 +206,8 @@ for line in open(os.environ["HALON_REQUESTS"], encoding="utf-8"):
 '''
 LOG = (
     '{"ts": "2026-03-01T10:00:%02dZ", "level": "ERROR", "event": "failed", "status": 500, '
-    '"exception": "KeyError", "traceback": "Traceback (most recent call last):\\n  File \\"shop.py\\",'
+    '"exception": "KeyError", "traceback": "Traceback (most recent call last):\\n  File '
+    '\\"shop.py\\",'
     ' line 7, in shipping\\n    return RATES[country]\\nKeyError: \'AT\'\\n", "request": {"method":'
     ' "POST", "path": "/orders", "body": {"country": "AT", "email": "ann@shop.example"}}}\n'
 )
