@@ -154,7 +154,7 @@ class Life:
         if not said.get("incident"):
             raise errors.PermanentFailure(f"The incident was not opened: {said}")
         self.incident = said["incident"]
-        self.show.say(f"{LINE}  →  {said['text']}", "bold")
+        self.show.say(f"{LINE}  →  {said['reply']}", "bold")
 
     def _follow(self, room: WarRoom) -> dict[str, Any]:
         """Tell what happens and approve what is asked, until the scenario has come to its end."""
@@ -209,5 +209,5 @@ class Life:
             answer = "yes" if pressed == "y" else "no"
         answered.add(question["id"])
         said = room.vote(question["id"], answer)
-        self.show.say(f"You answered {answer}: {said.get('text', '')}")
+        self.show.say(f"You answered {answer}: {said.get('reply', '')}")
         return str(question["id"])

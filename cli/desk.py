@@ -18,10 +18,11 @@ from typing import Annotated
 
 import typer
 
+from bot import app as bot_app
 from bot.commands import Commands
 from cli import folder as folders
 from cli.processes import read
-from incidents import approvals, errors, people
+from incidents import errors, people
 from incidents.models import Change, ChangeKind, Person, Platform
 from incidents.policy import OPERATOR, Access
 from incidents.reports import DeploymentPlan
@@ -52,14 +53,7 @@ def opened() -> Iterator[tuple[Office, Commands]]:
     with office.opened(settings, f"shell:{os.getpid()}", key=key) as desk:
         desk.store.migrate()
         access = Access(desk.services, chat_configured=False)
-        commands = Commands(
-            desk.incidents,
-            desk.stages,
-            desk.timeline,
-            approvals.Approvals(desk.store, access, key),
-            desk.rollouts,
-            lambda: access,
-        )
+        commands = bot_app.compose(desk.store, access, key, ()).commands
         yield desk, commands
 
 

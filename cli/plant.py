@@ -11,9 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from bot.settings import BotSettings
 from cli import folder as folders
 from cli import redis as redis_servers
@@ -153,10 +150,9 @@ def _wait_for_redis(address: str, alive: Callable[[], bool]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            with Redis.from_url(address, socket_connect_timeout=1) as client:
-                client.ping()
+            jobs.ping(address)
             return
-        except RedisError as error:
+        except errors.TemporaryFailure as error:
             if time.monotonic() > deadline or not alive():
                 raise errors.PermanentFailure(
                     f"Redis at {address!r} does not answer: {error}. `halon doctor` says more."

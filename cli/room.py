@@ -28,7 +28,7 @@ class WarRoom:
         )
 
     def say(self, line: str, thread: str | None = None) -> dict[str, Any]:
-        """Say a line; the answer has `text`, `accepted` and `incident`."""
+        """Say a line; the answer has `reply`, `accepted` and `incident`."""
         body = {"line": line} | ({"thread": thread} if thread else {})
         return self._asked("POST", "/say", body)
 
@@ -43,7 +43,7 @@ class WarRoom:
     def timeline(self, name: str) -> list[dict[str, Any]]:
         """Return its timeline entries in order."""
         answer = self._asked("GET", f"/api/incidents/{name}/timeline")
-        entries: list[dict[str, Any]] = answer["timeline"]
+        entries: list[dict[str, Any]] = answer["entries"]
         return entries
 
     def close(self) -> None:

@@ -35,6 +35,15 @@ def connect(url: str) -> Redis:
     return Redis.from_url(url, socket_connect_timeout=2, health_check_interval=15)
 
 
+def ping(url: str) -> None:
+    """Ask a server whether it answers; raises `TemporaryFailure` with what it said instead."""
+    try:
+        with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        raise _failure(error) from error
+
+
 class Wakeups:
     """Wakes workers through RQ; translates Redis' errors, which mean a delay and never a loss."""
 
@@ -78,7 +87,7 @@ class Wakeups:
         return Queue(name, connection=self._connection, serializer="json")
 
 
-def _failure(error: RedisError) -> errors.TemporaryFailure:
+def _failure(error: Exception) -> errors.TemporaryFailure:
     return errors.TemporaryFailure(
         f"Redis does not take work ({error}); work goes on by itself once it answers. "
         "`halon doctor` says which server is meant."

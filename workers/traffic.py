@@ -6,7 +6,7 @@ and not done (every command of a deployer may be repeated), and a later one goes
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,6 +194,8 @@ class Traffic:
         crash.point(WRITTEN, step.do.value)
         self._act(moved, watched, fence)
         crash.point(ACTED, step.do.value)
+        if step.do is Do.SHIFT:  # requests before this moment were not this phase's
+            moved = replace(moved, phase_started_at=self._desk.store.now())
         self._after(rollout, moved, scene, step, fence)
         self._desk.rollouts.save(moved, fence, f"{step.do.value} done", {})
 
