@@ -5,7 +5,6 @@ was produced, whatever it says; 3: it could not run, with one sentence on stderr
 """
 
 import json
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable
@@ -184,8 +183,3 @@ def _object(found: list[reports.Report]) -> dict[str, Any]:
 
 def _plain(report: BaseModel) -> dict[str, Any]:
     return report.model_dump(mode="json")
-
-
-def shown_command(argv: tuple[str, ...]) -> str:
-    """Return an argv as a person would type it."""
-    return shlex.join(argv)

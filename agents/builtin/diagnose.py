@@ -23,7 +23,8 @@ from agents.builtin import (
     traces,
     verdict,
 )
-from agents.builtin.account import Picture
+from agents.builtin import picture as picture_of
+from agents.builtin.picture import Picture
 from agents.builtin.proof import Found, Proof
 from agents.builtin.reenact import Reenactment
 from agents.builtin.scene import Scene
@@ -87,7 +88,7 @@ class Inquiry:
         self.rank()
 
     def _traces_of_logs(self, reading: logs.LogReading) -> None:
-        for item in account.telling(reading)[:TRACES]:
+        for item in picture_of.telling(reading)[:TRACES]:
             self.bench.ledger.add(
                 models.EvidenceKind.LOG,
                 f"log, {item.count} times, {item.standing}",
@@ -255,7 +256,7 @@ class Inquiry:
         """Return the words of the failure: from logs and traces, and from the replay."""
         parts = [f"{trace.exception}: {trace.message}" for trace in self.traces]
         if self.reading is not None:
-            parts += [item.sample for item in account.telling(self.reading)[:5]]
+            parts += [item.sample for item in picture_of.telling(self.reading)[:5]]
         parts += [scene.words[-20_000:] for scene in self.scenes if scene.target is not None]
         return "\n".join(parts)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from agents import git, gitcalls
+from agents import gitcalls
 from agents.git import Commit, Repository, Reverted
 
 WINDOW = 400  # first-parent commits that are looked at, at most
@@ -24,6 +24,7 @@ class Source:
     _trees: dict[str, str] = field(default_factory=dict)
     _made: dict[tuple[str, ...], Reverted] = field(default_factory=dict)
     _pinned: dict[tuple[str, str, tuple[str, ...]], str] = field(default_factory=dict)
+    _files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _lines: dict[tuple[str, tuple[str, ...]], str] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -139,13 +140,11 @@ class Source:
 
     def files(self, revision: str) -> tuple[str, ...]:
         """Return the paths of all files of a revision."""
-        return self.repository.files(revision)
+        tree = self.tree(revision)
+        if tree not in self._files:
+            self._files[tree] = self.repository.files(tree)
+        return self._files[tree]
 
     def _keep(self, commits: Sequence[Commit]) -> None:
         for commit in commits:
             self._commits.setdefault(commit.sha, commit)
-
-
-def open_source(repository: git.Repository) -> Source:
-    """Return the source of a repository."""
-    return Source(repository)
