@@ -3,8 +3,10 @@
 Used by `halon up`, `halon demo` and the shell commands that need the key. Nothing else is here.
 """
 
+import contextlib
 import fcntl
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import IO
@@ -49,14 +51,39 @@ def lock(folder: Path) -> IO[str]:
     return handle
 
 
-def approval_key(folder: Path) -> str:
-    """Return the key that approvals are signed with (64 hex digits); made on first use."""
-    path = folder / "approval.key"
+def in_use(folder: Path) -> bool:
+    """Tell whether a `halon up` runs on a data folder right now."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text("ascii").strip()
-    with os.fdopen(handle, "w") as file:
-        key = secrets.token_hex(KEY_BYTES)
-        file.write(key + "\n")
+        with (folder / "up.lock").open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def approval_key(folder: Path) -> str:
+    """Return the key that approvals are signed with (64 hex digits); made on first use.
+
+    It appears under its name whole or not at all: a crash or a second process in the middle must
+    never leave an empty key, with which anyone could sign.
+    """
+    path = folder / "approval.key"
+    if not path.exists():
+        making = folder / f".approval.key.{os.getpid()}.{secrets.token_hex(4)}"
+        handle = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(making, path)  # unlike a rename it never replaces the key of another
+        making.unlink()
+    key = path.read_text("ascii", "replace").strip()
+    if re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", key) is None:
+        raise errors.PermanentFailure(
+            f"{str(path)!r} does not hold {2 * KEY_BYTES} hex digits; remove it, and a new key is "
+            "made. Approvals that were given and not used yet have to be given again."
+        )
     return key

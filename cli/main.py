@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import demo, desk, diagnose, judge, processes, up
+from cli import demo, desk, diagnose, doctor, judge, processes, up
 from incidents import errors
 
 COULD_NOT_RUN = 3
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for part in (up, demo, processes, diagnose, judge, desk):
+for part in (up, demo, doctor, processes, diagnose, judge, desk):
     part.register(app)
 
 

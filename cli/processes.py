@@ -28,10 +28,13 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Processes")(host)
 
 
-def read(kind: type[S]) -> S:
-    """Return the settings of a process; raises `errors.BadSettings` naming each variable."""
+def read(kind: type[S], **given: object) -> S:
+    """Return the settings of a process; raises `errors.BadSettings` naming each variable.
+
+    `given` are fields that do not come from the environment.
+    """
     try:
-        return kind()
+        return kind(**given)
     except ValidationError as error:
         lines = [
             f"  {_variable(kind, str(item['loc'][0]))}: {item['msg']}" for item in error.errors()

@@ -102,6 +102,17 @@ class Store:
             _refuse_newer(tx.connection, ScriptDirectory.from_config(config))
             command.upgrade(config, "head")
 
+    def schema(self) -> tuple[str | None, str]:
+        """Return the database's schema, None for an empty one, and the newest; changes nothing.
+
+        Raises `errors.PermanentFailure` for a schema that only a newer Halon knows.
+        """
+        with self.read() as tx:
+            scripts = ScriptDirectory.from_config(_alembic(tx.connection))
+            _refuse_newer(tx.connection, scripts)
+            current = MigrationContext.configure(tx.connection).get_current_revision()
+            return current, str(scripts.get_current_head())
+
     def downgrade(self, revision: str) -> None:
         """Take the schema back for an older Halon; what only the newer one knew is lost."""
         with self.write() as tx:

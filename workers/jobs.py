@@ -4,6 +4,8 @@ A job is a dotted string and ids; the database is the truth, so a lost or double
 delay and nothing else. Never holds logic and never imports a stage.
 """
 
+from dataclasses import dataclass
+
 from redis import Redis
 from redis.exceptions import RedisError
 from rq import Queue, Worker
@@ -41,7 +43,39 @@ def ping(url: str) -> None:
         with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2) as client:
             client.ping()
     except (RedisError, ValueError) as error:
-        raise _failure(error) from error
+        raise _silent(error) from error
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a Redis server stands; `refuses` says why it takes no writes, None when it does."""
+
+    version: str
+    append_only: bool
+    refuses: str | None
+
+    @property
+    def version_pair(self) -> tuple[int, int]:
+        """The version's first two numbers."""
+        first, second, *_ = [*self.version.split("."), "0"]
+        return int(first), int(second)
+
+
+def look(url: str) -> Condition:
+    """Ask a server how it stands; raises `TemporaryFailure` when it does not answer."""
+    try:
+        with Redis.from_url(url, socket_connect_timeout=1, socket_timeout=2) as client:
+            server, persistence = client.info("server"), client.info("persistence")
+            refuses = None
+            try:
+                # A write that leaves nothing: a full disk or memory refuses even this one.
+                client.set("halon:doctor", "1", px=1)
+            except RedisError as error:
+                refuses = str(error)
+    except (RedisError, ValueError) as error:
+        raise _silent(error) from error
+    version = server.get("valkey_version") or server["redis_version"]
+    return Condition(str(version), bool(persistence.get("aof_enabled")), refuses)
 
 
 class Wakeups:
@@ -87,7 +121,13 @@ class Wakeups:
         return Queue(name, connection=self._connection, serializer="json")
 
 
-def _failure(error: Exception) -> errors.TemporaryFailure:
+def _silent(error: RedisError | ValueError) -> errors.TemporaryFailure:
+    if isinstance(error, ValueError):  # its text may quote the address, and so the password
+        return errors.TemporaryFailure("This is not an address of a Redis.")
+    return errors.TemporaryFailure(f"Redis does not answer: {error}")
+
+
+def _failure(error: RedisError) -> errors.TemporaryFailure:
     return errors.TemporaryFailure(
         f"Redis does not take work ({error}); work goes on by itself once it answers. "
         "`halon doctor` says which server is meant."

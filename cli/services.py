@@ -1,0 +1,216 @@
+"""What `halon doctor` looks at for each service of halon.toml: history, logs, commands, production.
+
+Each check returns findings and changes nothing. Called by cli/doctor.py only.
+"""
+
+import glob
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from agents import case, evidence, git, gitcalls
+from agents.builtin import environment
+from agents.sandboxes import commands
+from cli.finding import Finding, fine, note, shown, wrong
+from incidents import errors
+from incidents.models import RunMode, Severity
+from incidents.settings import People, Service
+from rollout import wiring
+from rollout.canary import Timing
+
+REMOTE_SECONDS = 15.0
+
+
+def look(service: Service, folder: Path) -> Iterator[Finding]:
+    """Look at everything that a service declares; `folder` is Halon's data folder."""
+    yield repository(service)
+    yield from logs(service)
+    yield from programs(service)
+    yield record(service)
+    yield from dependencies(service)
+    yield from production(service, folder)
+    yield from people(service)
+
+
+def repository(service: Service) -> Finding:
+    """Look whether the history can be read and has the branch."""
+    what = f"{service.name}: repository {shown(service.repository)}"
+    source = service.repository
+    try:
+        if Path(source).exists():
+            with git.Repository(Path(source)) as found:
+                found.resolve(f"refs/heads/{service.branch}")
+                shallow = found.is_shallow
+        else:
+            _ask_remote(service)
+            shallow = False
+    except git.UnknownRevision:
+        mend = f"Make the branch, or set `branch` of {service.name} in halon.toml."
+        return wrong(what, f"has no branch {service.branch!r}", mend)
+    except errors.HalonError as error:
+        mend = "Correct `repository` in halon.toml, and let this user read it."
+        return wrong(what, error.message.replace(source, shown(source)), mend)
+    if shallow:
+        mend = f"Run `git -C {source} fetch --unshallow`: an older cause cannot be seen."
+        return note(what, f"branch {service.branch}, but shallow", mend)
+    return fine(what, f"branch {service.branch}")
+
+
+def _ask_remote(service: Service) -> None:
+    """Raise unless the address, asked as the workers ask it, has the branch."""
+    if service.repository.startswith("-") or "::" in service.repository:
+        raise errors.PermanentFailure("This is not an address that a repository is fetched from.")
+    with tempfile.TemporaryDirectory(prefix="halon-doctor-") as place:
+        gitcalls.call(["init", "--quiet", "--bare"], git_dir=Path(place))
+        branch = f"refs/heads/{service.branch}"
+        words = ["ls-remote", "--", service.repository, branch]
+        answer = gitcalls.call(words, git_dir=Path(place), seconds=REMOTE_SECONDS)
+    if not answer.text:
+        raise git.UnknownRevision(f"There is no branch {service.branch!r}.")
+
+
+def logs(service: Service) -> Iterator[Finding]:
+    """Look whether each pattern matches files that can be read."""
+    if not service.logs:
+        mend = f"Set `logs` of {service.name}: without them triage and diagnosis see little."
+        yield note(f"{service.name}: logs", "none", mend)
+    for pattern in service.logs:
+        what = f"{service.name}: logs {pattern}"
+        found = [name for name in glob.glob(pattern, recursive=True) if not Path(name).is_dir()]  # noqa: PTH207  # the patterns are absolute
+        closed = [name for name in found if not os.access(name, os.R_OK)]
+        if closed:
+            mend = "Let the user of the workers read them, for example by the group `adm`."
+            yield wrong(what, f"{len(closed)} of {len(found)} cannot be read: {closed[0]}", mend)
+        elif not found:
+            yield wrong(what, "matches nothing", "Correct the pattern, or start the service once.")
+        else:
+            yield fine(what, f"{len(found)} {'file' if len(found) == 1 else 'files'}")
+
+
+def programs(service: Service) -> Iterator[Finding]:
+    """Look whether the programs of test, reproduce and prepare are there."""
+    replay = service.reproduce
+    lines = [("test", service.test), ("prepare", service.prepare)]
+    if replay is not None:
+        lines += [("reproduce", text) for text in (replay.run, *replay.setup)]
+    for name, text in lines:
+        if text is not None:
+            yield _program(service, name, text)
+    if service.test is None and replay is None:
+        mend = f"Set `test` or `reproduce` of {service.name}: nothing is CONFIRMED without."
+        yield note(f"{service.name}: test", "none", mend)
+
+
+def _program(service: Service, name: str, text: str) -> Finding:
+    what = f"{service.name}: {name} `{text}`"
+    try:
+        argv = shlex.split(text)
+    except ValueError as error:
+        return wrong(what, f"cannot be split: {error}", "Close its quotes; no shell reads it.")
+    words = [word for word in argv if "=" not in word.partition("/")[0]] if argv else []
+    if not words:
+        return wrong(what, "names no program", f"Correct `{name}` in halon.toml.")
+    program, tree = words[0], Path(service.repository)
+    if "/" in program and not Path(program).is_absolute() and not tree.is_dir():
+        return note(what, "lies in the repository, which is elsewhere; it was not looked for")
+    found = commands.find(program, tree, service.sandbox.read_only)
+    if found is None:
+        mend = f"Install {program!r} on this machine, or correct `{name}` in halon.toml."
+        return wrong(what, f"there is no program {program!r}", mend)
+    return fine(what, str(found))
+
+
+def record(service: Service) -> Finding:
+    """Look for the record of what was deployed when."""
+    what = f"{service.name}: changes"
+    path = service.changes.record
+    if path is None:
+        if service.changes.git_tags:
+            return fine(what, f"tags {service.changes.git_tags}")
+        mend = "Set `changes`, or record them with `halon changed`: the onset is compared with it."
+        return note(what, "no source", mend)
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError as error:
+        mend = "Let the deployer write it, and this user read it."
+        return wrong(what, f"{path} cannot be read ({error.strerror})", mend)
+    bad = sum(not _is_change(line) for line in lines)
+    if bad:
+        mend = 'Write one JSON object per line with "revision" and "at".'
+        return wrong(what, f"{bad} of {len(lines)} lines of {path} cannot be read", mend)
+    return fine(what, f"{len(lines)} in {path}")
+
+
+def _is_change(line: str) -> bool:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(row, dict) and {"revision", "at"} <= set(row)
+
+
+def dependencies(service: Service) -> Iterator[Finding]:
+    """Ask the probe of each dependency once."""
+    declared = [case.Dependency(one.name, one.probe) for one in service.depends_on]
+    for probed in environment.probe(declared, evidence.Ledger()):
+        what = f"{service.name}: depends on {probed.dependency.name}"
+        if probed.alive is False:
+            yield wrong(what, probed.words, "Start it, or correct its probe in halon.toml.")
+        elif probed.alive is None:
+            mend = "Declare a `probe`: without one it is never shown to be the cause."
+            yield note(what, probed.words, mend)
+        else:
+            yield fine(what, probed.words)
+
+
+def production(service: Service, folder: Path) -> Iterator[Finding]:
+    """Build deployer, monitor and delivery as the controller does, and look at production."""
+    if service.deploy is None:
+        mend = f"Add [service.deploy] to {service.name}, or deploy the tested patch your way."
+        yield note(f"{service.name}: deploy", "none: Halon stops at the tested patch", mend)
+        return
+    what = f"{service.name}: deploy by {service.deploy.driver}"
+    try:
+        seen = wiring.deployer(service, folder).observe()
+        if seen.stable_healthy:
+            yield fine(what, f"serves {(seen.stable_revision or 'nothing')[:12]}")
+        else:
+            yield wrong(what, seen.trouble or "no replica is healthy", "Start the service.")
+    except errors.TemporaryFailure as error:
+        mend = f"Start it: `halon host {wiring.host_folder(service, folder)}`."
+        yield wrong(what, error.message, mend)
+    except errors.HalonError as error:
+        yield wrong(what, error.message, "Correct [service.deploy] in halon.toml.")
+    try:
+        wiring.monitor(service, folder, Timing.scaled(1.0))
+        yield fine(f"{service.name}: monitor", service.monitor.source if service.monitor else "log")
+    except errors.HalonError as error:
+        mend = "Correct [service.monitor] in halon.toml."
+        yield wrong(f"{service.name}: monitor", error.message, mend)
+    try:
+        wiring.delivery(service, folder)
+        yield fine(
+            f"{service.name}: delivery", service.delivery.via if service.delivery else "local"
+        )
+    except errors.HalonError as error:
+        mend = "Correct [service.delivery] in halon.toml."
+        yield wrong(f"{service.name}: delivery", error.message, mend)
+
+
+def people(service: Service) -> Iterator[Finding]:
+    """Say who may approve; an empty list is nobody but the operator of the war room."""
+    if all(service.mode(severity) is RunMode.READ_ONLY for severity in Severity):
+        yield fine(f"{service.name}: approvers", "none needed: its run mode is read_only")
+        return
+    what, named = f"{service.name}: approvers", _count(service.approvers)
+    if named:
+        yield fine(what, f"{named}")
+        return
+    yield note(what, "nobody but the operator of the war room, as long as no chat is configured")
+
+
+def _count(people: People) -> int:
+    return sum(len(ids) for ids in people.model_dump().values())
