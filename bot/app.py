@@ -63,9 +63,11 @@ def run(settings: BotSettings) -> None:
         store.migrate()
         access = Access(services, chat_configured=False, identities=Identities(store).all())
         bot = compose(store, access, key, hosts(settings))
-        with contextlib.closing(server.bind(settings.web_host, settings.web_port)) as bound:
-            with _announced(settings.folder, bound):
-                asyncio.run(serve(bot, bound))
+        with (
+            contextlib.closing(server.bind(settings.web_host, settings.web_port)) as bound,
+            _announced(settings.folder, bound),
+        ):
+            asyncio.run(serve(bot, bound))
 
 
 def hosts(settings: BotSettings) -> tuple[str, ...]:

@@ -11,11 +11,15 @@ from concurrent.futures import Future
 from datetime import datetime
 
 from bot.said import Said
+from incidents import crash
 from incidents.inbox import Inbox
 from incidents.models import Json, Person
 
 REMEMBERED = 2000  # answers kept for repetitions; the inbox itself remembers for 24 hours
 PATIENCE_SECONDS = 60.0
+
+RECEIVED = crash.register("act.received", "a person's act is stored, nothing of it was done")
+DONE = crash.register("act.done", "the act is done, and stored as if it were not")
 
 Act = Callable[[datetime], Said]  # told when the act was received
 
@@ -52,10 +56,12 @@ class Once:
         item = self._inbox.receive(person.platform, key, f"{person} {key}", body)
         if item is None:
             return again
+        crash.point(RECEIVED)
         try:
             said = act(item.received_at)
         except Exception:
             self._inbox.done(item.id)  # it would fail the same way at every start
             raise
+        crash.point(DONE)
         self._inbox.done(item.id)
         return said

@@ -82,7 +82,9 @@ USAGE: dict[Verb, Usage] = {
         text=True,
     ),
     Verb.ESCALATE: Usage("[WHY]", "call for the specialist and for people", "/incident escalate"),
-    Verb.RESOLVE: Usage("", "say that it is over; the review is written", "/incident resolve"),
+    Verb.RESOLVE: Usage(
+        "[WHAT]", "say that it is over; the review is written", "/incident resolve"
+    ),
     Verb.REOPEN: Usage("[WHY]", "it is back", "/incident reopen"),
     Verb.CANCEL: Usage("[WHY]", "a false alarm: stop, take back what is open", "/incident cancel"),
     Verb.CLOSE: Usage("", "nothing is left to do", "/incident close"),
@@ -129,25 +131,39 @@ _NUMBER = re.compile(r"^(?:INC-)(\d{1,9})$", re.IGNORECASE)
 _SEVERITY = re.compile(r"^(P[0-9]+)(!?)[:,]?$", re.IGNORECASE)
 _SERVICE = re.compile(r"^service:(\S*)$", re.IGNORECASE)
 TITLE_LIMIT = 300
+LINE_LIMIT = 8000
 
 
 def parse(
     line: str, services: dict[str, str], thread: str | None = None
 ) -> Command | Misunderstood:
     """Return what a line means; `services` maps names and aliases to names, `thread` is INC-n."""
+    line = _cleaned(line)
     if re.match(r"^\s*/(?!incident\b)\S+", line, re.IGNORECASE):
         return _other_slash(line)
     words = _SLASH.sub("", line).split()
     if not words:
         return Misunderstood("There was nothing after the command.", USAGE[Verb.OPEN].example)
+    if not _SLASH.match(line):
+        return _talk(" ".join(words), thread)
     verb = _verb(words[0])
-    if verb is None or (verb is not Verb.OPEN and _reads_as_title(verb, words)):
-        if (near := _near(words)) is not None:
-            return near
-        return _open(words, services)
+    if verb is None or _reads_as_title(verb, words):
+        return _near(words, thread) or _open(words, services)
     if verb is Verb.OPEN:
         return _open(words[1:], services)
     return _other(verb, words[1:], thread)
+
+
+def _cleaned(line: str) -> str:
+    """Return a line without what no one can type and no database keeps, and not without end."""
+    return "".join(char for char in line if char.isprintable() or char.isspace())[:LINE_LIMIT]
+
+
+def _talk(text: str, thread: str | None) -> Command | Misunderstood:
+    """What is no command is a note in a thread, and never opens an incident by itself."""
+    if thread is not None:
+        return Command(Verb.NOTE, thread, text)
+    return Misunderstood("A command starts with /incident.", f"/incident {text[:TITLE_LIMIT]}")
 
 
 def _verb(word: str) -> Verb | None:
@@ -156,23 +172,32 @@ def _verb(word: str) -> Verb | None:
 
 
 def _reads_as_title(verb: Verb, words: list[str]) -> bool:
-    """`status page is down` opens an incident; `status` and `status INC-4` do not."""
-    takes_text = USAGE[verb].text or "[" in USAGE[verb].words
+    """`status page is down` opens an incident; `status` and `status INC-4` do not.
+
+    Words that act are never read so: `rollback now` must not open an incident at 2 a.m.
+    """
     rest = [word for word in words[1:] if not _NUMBER.match(word)]
-    return bool(rest) and not takes_text
+    return bool(rest) and verb in (Verb.STATUS, Verb.LIST)
 
 
-def _near(words: list[str]) -> Misunderstood | None:
-    """One unknown word alone is a slip of the finger, not an incident."""
-    if len(words) > 1 or _SEVERITY.match(words[0]) or _SERVICE.match(words[0]):
+def _near(words: list[str], thread: str | None) -> Misunderstood | None:
+    """A word close to a command is a slip of the finger where a command makes sense."""
+    first, rest = words[0].lower(), words[1:]
+    if _verb(first) or _SEVERITY.match(first) or _SERVICE.match(first):
         return None
+    about_one = thread is not None or bool(rest and _NUMBER.match(rest[0]))
+    if rest and not about_one:
+        return None  # several words outside a thread are a title
     known = [*Verb, *ALIASES]
-    close = difflib.get_close_matches(words[0].lower(), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(first, known, n=1, cutoff=0.8 if rest else 0.6)
     if not close:
         return None
     verb = ALIASES.get(close[0]) or Verb(close[0])
+    meant = " ".join(["/incident", verb.value, *rest]) if rest else USAGE[verb].example
     return Misunderstood(
-        f"I do not know {words[0]!r}; the nearest is {verb.value!r}.", USAGE[verb].example
+        f"I do not know {words[0]!r}; the nearest is {verb.value!r}. "
+        "To open an incident of that title, say `/incident open` before it.",
+        meant,
     )
 
 
@@ -271,6 +296,12 @@ def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misund
         )
     if usage.text and not text:
         return Misunderstood(f"{verb.value!r} needs {usage.words}.", usage.example)
+    if text and not usage.words:
+        return Misunderstood(
+            f"{verb.value!r} takes no further words, so nothing was done. "
+            "To open an incident of that title, say `/incident open` before it.",
+            f"/incident {verb.value}",
+        )
     if verb is Verb.SEVERITY:
         return _severity(incident, text)
     return Command(verb, incident if usage.incident else None, text)

@@ -49,7 +49,7 @@ def inline(value: object) -> Shown:
 
 def code(value: object) -> Shown:
     """Return a text as a code span that nothing inside it can close."""
-    return Shown(report_text.code(_cut(_visible(str(value)))))
+    return Shown(report_text.code(_cut(_visible(str(value))).strip()))
 
 
 def short(value: object) -> Shown:
@@ -97,7 +97,7 @@ def sentence(value: object) -> Shown:
     if isinstance(value, Shown):
         line = str(value)
     else:
-        parts = SPAN.split(_cut(_visible(str(value))))
+        parts = SPAN.split(_cut(_visible(str(value))).strip())
         line = "".join(
             report_text.code(part) if place % 2 else _inert(part)
             for place, part in enumerate(parts)
@@ -126,7 +126,7 @@ def _visible(said: str) -> str:
 
 
 def _cut(said: str) -> str:
-    line = " ".join(said.split())
+    line = re.sub(r"\s+", " ", said)  # a space at either end may part it from its neighbours
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 2].rstrip()} …"
 
 
