@@ -4,17 +4,19 @@ Built by `halon up` and `halon demo`. Each child gets the variables of its own s
 others, so the process that runs agents holds no approval key and no chat token.
 """
 
+import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.settings import BotSettings
 from cli import folder as folders
 from cli import redis as redis_servers
 from cli import supervisor
+from cli.finding import shown
 from cli.supervisor import Child, Supervisor
 from incidents import errors
 from incidents.people import Tokens
@@ -26,9 +28,12 @@ from workers import jobs, office
 from workers.settings import ControllerSettings, WorkerSettings
 
 READY_SECONDS = 30.0
+THEIR_SECONDS = 5.0  # a Redis that others run is there or is not
 POLL_SECONDS = 0.02
 CRASH_VARIABLES = ("HALON_CRASH_AT", "HALON_CRASH_MARK")
-HALON = (sys.executable, "-m", "cli")
+# -P: without it the folder where `halon up` was typed comes first on the path, and a folder named
+# `cli`, `bot` or `agents` in it, as anyone's repository may have, would run in our place.
+HALON = (sys.executable, "-P", "-m", "cli")
 
 
 @dataclass(frozen=True)
@@ -83,21 +88,30 @@ class Plant:
             time.sleep(POLL_SECONDS * 5)
 
     def stop(self) -> None:
-        """End the children, Redis last."""
+        """End the children, Redis last: a worker that cannot say goodbye waits in vain."""
+        self.supervisor.stop(but=("redis",))
         self.supervisor.stop()
         self._store.close()
 
     def _redis(self) -> str:
         if self.settings.redis_url is not None:
-            _wait_for_redis(self.settings.redis_url, lambda: True)
+            _wait_for_redis(self.settings.redis_url, lambda: True, THEIR_SECONDS)
             return self.settings.redis_url
         server = redis_servers.find()
         argv = tuple(redis_servers.command(server, self.folder))
-        self.supervisor.start(
-            Child("redis", argv, self._log("redis"), supervisor.environment((), {}))
-        )
+        child = Child("redis", argv, self._log("redis"), supervisor.environment((), {}))
         address = redis_servers.url(self.folder)
-        _wait_for_redis(address, lambda: self.supervisor.alive("redis"))
+        self.supervisor.start(child)
+        try:
+            _wait_for_redis(address, lambda: self.supervisor.alive("redis"), READY_SECONDS)
+        except errors.PermanentFailure:
+            # What it cannot read is only wake-ups, and the database knows them all.
+            self.supervisor.stop(("redis",))
+            aside = redis_servers.set_aside(self.folder)
+            self._say(f"Redis did not start; its files are now in {aside}")
+            argv = tuple(redis_servers.command(server, self.folder))
+            self.supervisor.start(replace(child, argv=argv))
+            _wait_for_redis(address, lambda: self.supervisor.alive("redis"), READY_SECONDS)
         return address
 
     def _halon(
@@ -115,11 +129,18 @@ class Plant:
         """Give back what a dead worker had claimed: its runs start again at once."""
         if not child.name.startswith("worker"):
             return
-        for run in self._stages.release_leases_of(office.owner_of(pid)):
-            self._say(f"{child.name} died ({code}); stage run {run.id} starts again")
+        try:
+            for run in self._stages.release_leases_of(office.owner_of(pid)):
+                self._say(f"{child.name} died ({code}); stage run {run.id} starts again")
+        except errors.HalonError as error:  # the leases run out by themselves, a little later
+            self._say(f"{child.name} died ({code}); its leases stay for now: {error.message}")
 
     def _say(self, text: str) -> None:
-        with self._log("supervisor").open("a", encoding="utf-8") as log:
+        # A full disk may cost a line here, never the supervisor.
+        with (
+            contextlib.suppress(OSError),
+            self._log("supervisor").open("a", encoding="utf-8") as log,
+        ):
             log.write(text + "\n")
 
     def _entrance(self) -> Entrance:
@@ -146,8 +167,8 @@ class Plant:
         raise errors.PermanentFailure(f"The bot did not start: {_last_line(self._log('bot'))}")
 
 
-def _wait_for_redis(address: str, alive: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+def _wait_for_redis(address: str, alive: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while True:
         try:
             jobs.ping(address)
@@ -155,7 +176,8 @@ def _wait_for_redis(address: str, alive: Callable[[], bool]) -> None:
         except errors.TemporaryFailure as error:
             if time.monotonic() > deadline or not alive():
                 raise errors.PermanentFailure(
-                    f"Redis at {address!r} does not answer: {error}. `halon doctor` says more."
+                    f"{error.message} It is looked for at {shown(address)}; "
+                    "`halon doctor` says more."
                 ) from error
         time.sleep(POLL_SECONDS)
 

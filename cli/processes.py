@@ -1,8 +1,9 @@
 """The single processes, as containers start them: `halon bot`, `worker`, `controller`, `host`."""
 
 import os
+import secrets
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Processes")(host)
 
 
-def read(kind: type[S], **given: object) -> S:
+def read(kind: type[S], **given: Any) -> S:
     """Return the settings of a process; raises `errors.BadSettings` naming each variable.
 
     `given` are fields that do not come from the environment.
@@ -66,7 +67,8 @@ def worker(
     if settings.redis_url is None:
         raise errors.BadSettings("A worker needs REDIS_URL; `halon up` sets it by itself.")
     crash.arm_from_environment(os.environ)
-    name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}"
+    # RQ refuses a name that it thinks alive: in a container every life has the same host and pid.
+    name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}-{secrets.token_hex(4)}"
     working.run(queue, jobs.connect(settings.redis_url), name)
 
 

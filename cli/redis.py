@@ -9,8 +9,10 @@ import importlib.util
 import os
 import re
 import shutil
+import stat
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +79,22 @@ def socket_path(folder: Path) -> Path:
     wanted = folder.absolute() / "redis.sock"
     if len(os.fsencode(wanted)) <= _SOCKET_PATH_LIMIT:
         return wanted
-    short = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
     # The data folder's own inode names it, so the same folder gets the same socket every time.
-    return short / f"halon-{os.getuid()}-{folder.stat().st_ino}" / "redis.sock"
+    name = f"halon-{os.getuid()}-{folder.stat().st_ino}/redis.sock"
+    places = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp")  # noqa: S108  # the folder made there is checked to be ours
+    fitting = (Path(place) / name for place in places if place)
+    return next(path for path in fitting if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT)
+
+
+def _private(folder: Path) -> None:
+    """Make a folder that is ours alone; in a shared place someone may have made it before us."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = folder.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise errors.PermanentFailure(
+            f"{str(folder)!r} is not a folder of this user alone; remove it, or name a data folder "
+            "with a shorter path with HALON_FOLDER."
+        )
 
 
 def command(server: Server, folder: Path) -> list[str]:
@@ -87,13 +102,21 @@ def command(server: Server, folder: Path) -> list[str]:
     data = folder / "redis"
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     where = socket_path(folder)
-    where.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if where.parent != folder.absolute():
+        _private(where.parent)
     return [
         str(server.binary),
         *("--port", "0", "--unixsocket", str(where), "--unixsocketperm", "600"),
         *("--dir", str(data.absolute()), "--appendonly", "yes", "--appendfsync", "everysec"),
         *("--save", "", "--daemonize", "no"),
     ]
+
+
+def set_aside(folder: Path) -> Path:
+    """Move what a server could not read out of its way, and return where it is now."""
+    aside = folder / f"redis-unreadable-{time.time_ns()}"
+    (folder / "redis").rename(aside)
+    return aside
 
 
 def url(folder: Path) -> str:

@@ -4,6 +4,7 @@ Used by `halon up` and `halon demo`. Every child gets its own short environment 
 file, and the kernel kills it when the supervisor dies, even by SIGKILL. Knows nothing of incidents.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -85,9 +86,13 @@ class Supervisor:
             elif (code := running.process.poll()) is not None:
                 self._ended(running, code, now)
 
-    def stop(self, names: tuple[str, ...] | None = None) -> None:
+    def stop(self, names: tuple[str, ...] | None = None, but: tuple[str, ...] = ()) -> None:
         """End the named children (all by default), the newest first; SIGKILL after the grace."""
-        chosen = [r for r in self._running.values() if names is None or r.child.name in names]
+        chosen = [
+            r
+            for r in self._running.values()
+            if r.child.name not in but and (names is None or r.child.name in names)
+        ]
         for running in reversed(chosen):
             if running.process.poll() is None:
                 running.process.send_signal(signal.SIGTERM)
@@ -96,7 +101,9 @@ class Supervisor:
             try:
                 running.process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                running.process.kill()
+                # What it started in its own group would be left behind otherwise.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.process.pid, signal.SIGKILL)
                 running.process.wait()
             del self._running[running.child.name]
 
@@ -106,12 +113,20 @@ class Supervisor:
             del self._running[running.child.name]
             return
         steady = now - running.started > STEADY_SECONDS
-        running.delay = FIRST_DELAY_SECONDS if steady else running.delay * 2
-        running.again_at = now + (0 if steady else min(running.delay, LONGEST_DELAY_SECONDS))
+        running.again_at = now + (0.0 if steady else running.delay)
+        running.delay = (
+            FIRST_DELAY_SECONDS if steady else min(running.delay * 2, LONGEST_DELAY_SECONDS)
+        )
 
     def _again(self, running: _Running) -> None:
-        running.process = _spawn(running.child)
-        running.started, running.again_at = time.monotonic(), None
+        now = time.monotonic()
+        try:
+            running.process = _spawn(running.child)
+        except errors.PermanentFailure:  # no process or no disk left: the others must live on
+            running.delay = min(running.delay * 2, LONGEST_DELAY_SECONDS)
+            running.again_at = now + running.delay
+            return
+        running.started, running.again_at = now, None
 
 
 def _spawn(child: Child) -> subprocess.Popen[bytes]:

@@ -7,8 +7,9 @@ repository and the record of changes.
 import fcntl
 import glob
 import json
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -74,8 +75,14 @@ def _recorded(service: Service, path: Path) -> Iterator[Change]:
 
 def log_files(service: Service) -> tuple[Path, ...]:
     """Return the files that the service's log patterns name, oldest first."""
-    found = {Path(name) for pattern in service.logs for name in glob.glob(pattern)}  # noqa: PTH207  # the patterns are absolute
-    return tuple(sorted((p for p in found if p.is_file()), key=lambda p: p.stat().st_mtime))
+    found: dict[Path, float] = {}
+    for pattern in service.logs:
+        for name in glob.glob(pattern, recursive=True):  # noqa: PTH207  # the patterns are absolute
+            with suppress(OSError):  # rotated away between the listing and the look
+                state = Path(name).stat()
+                if stat.S_ISREG(state.st_mode):
+                    found[Path(name)] = state.st_mtime
+    return tuple(sorted(found, key=lambda path: found[path]))
 
 
 def deployed_revision(

@@ -5,11 +5,13 @@ approvals, says what is overdue, wakes runs that are ready or whose worker is go
 open rollout its tick, each in a thread of its own so that a slow deployer holds up nobody else.
 """
 
+import functools
 import logging
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -25,6 +27,7 @@ log = logging.getLogger(__name__)
 TICK_SECONDS = 0.5
 LEASE = timedelta(seconds=10)
 LEADER = "controller"
+QUIET_SECONDS = 60.0  # the same trouble twice a second would fill the disk
 RESTING = frozenset({Stage.TRIAGE, Stage.CONTAIN, Stage.REVIEW, Stage.ESCALATE})
 
 
@@ -36,15 +39,13 @@ class Controller:
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="rollout")
         self._busy: set[str] = set()
         self._guard = threading.Lock()
+        self._said: dict[str, float] = {}  # when a trouble was last logged
 
     def run(self, stop: threading.Event) -> None:
         """Tick until `stop`; a database that is away is waited for."""
         while not stop.is_set():
             started = time.monotonic()
-            try:
-                self.tick()
-            except errors.TemporaryFailure as error:
-                log.warning("%s", error)
+            self._try(self.tick)
             stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
         self._pool.shutdown(wait=True)
         self._desk.leases.release(LEADER, self._desk.owner)
@@ -54,26 +55,33 @@ class Controller:
         fence = self._desk.leases.lead(LEADER, self._desk.owner, LEASE)
         if fence is None:
             return False
-        self._roll(fence)
-        self._desk.approvals.expire_due()
-        self._look_at_clocks()
-        self._wake()
+        self._try(lambda: self._roll(fence))
+        self._try(self._desk.approvals.expire_due)
+        self._try(self._look_at_clocks)
+        self._try(self._wake)
         return True
+
+    def _try(self, part: Callable[[], object]) -> None:
+        """Do one part of a round; what one incident is in the way of must not stop the others."""
+        try:
+            part()
+        except errors.HalonError as error:
+            now = time.monotonic()
+            if now - self._said.get(error.message, -QUIET_SECONDS) >= QUIET_SECONDS:
+                recent = {said: at for said, at in self._said.items() if now - at < QUIET_SECONDS}
+                self._said = recent | {error.message: now}
+                log.warning("%s", error.message)
 
     def _wake(self) -> None:
         """Release work to idle workers, the most severe and oldest first."""
         room: dict[str, int] = {}
         for waiting in self._desk.stages.ready():
             queue = jobs.URGENT if waiting.urgent else jobs.NORMAL
-            try:
-                if queue not in room:
-                    room[queue] = self._wakeups.room(queue)
-                if room[queue] > 0 and self._desk.stages.woken(waiting.run.id):
-                    self._wakeups.wake(queue, waiting.run)
-                    room[queue] -= 1
-            except errors.TemporaryFailure as error:
-                log.warning("%s", error)
-                return
+            if queue not in room:
+                room[queue] = self._wakeups.room(queue)
+            if room[queue] > 0 and self._desk.stages.woken(waiting.run.id):
+                self._wakeups.wake(queue, waiting.run)
+                room[queue] -= 1
 
     def _roll(self, fence: int) -> None:
         """Give each open rollout its tick, unless its last one is still at work."""
@@ -100,14 +108,17 @@ class Controller:
     def _look_at_clocks(self) -> None:
         """Say once what is past its target; at twice the target it escalates."""
         for incident in self._desk.incidents.list():
-            for clock in self._desk.incidents.clocks(incident.number):
-                if clock.target is None or not clock.running or clock.stage in RESTING:
-                    continue
-                spent = clock.working + clock.waiting
-                if spent > 2 * clock.target:
-                    self._escalate(incident, clock.stage)
-                elif spent > clock.target:
-                    self._desk.incidents.overdue(incident.number, clock.stage, twice=False)
+            self._try(functools.partial(self._look_at_clocks_of, incident))
+
+    def _look_at_clocks_of(self, incident: Incident) -> None:
+        for clock in self._desk.incidents.clocks(incident.number):
+            if clock.target is None or not clock.running or clock.stage in RESTING:
+                continue
+            spent = clock.working + clock.waiting
+            if spent > 2 * clock.target:
+                self._escalate(incident, clock.stage)
+            elif spent > clock.target:
+                self._desk.incidents.overdue(incident.number, clock.stage, twice=False)
 
     def _escalate(self, incident: Incident, stage: Stage) -> None:
         if self._desk.incidents.overdue(incident.number, stage, twice=True):
@@ -119,7 +130,7 @@ def run(settings: ControllerSettings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    key = bytes.fromhex(settings.approval_key.get_secret_value())
+    key = settings.key
     address = settings.redis_url
     if address is None:
         raise errors.BadSettings("The controller needs REDIS_URL; `halon up` sets it by itself.")

@@ -1,7 +1,7 @@
-"""Keeps a stage run's lease while its stage works, and notices when the run was lost or cancelled.
+"""Keeps a stage run's lease while its stage works.
 
 Used by `workers.stages` around every stage. A lost lease means that someone else works on the run:
-the flag makes the next step stop, and the fence keeps us from writing anyway.
+the beats end, the stage finds out at its next step, and the fence keeps it from writing anyway.
 """
 
 import threading

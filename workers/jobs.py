@@ -7,7 +7,9 @@ delay and nothing else. Never holds logic and never imports a stage.
 from dataclasses import dataclass
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 from rq import Queue, Worker
 from rq.worker import WorkerStatus
 
@@ -24,6 +26,7 @@ QUEUES = (URGENT, NORMAL)
 # RQ's own time limit is only the outer fence; the stage keeps its own deadline.
 OUTER_LIMIT_SECONDS = 6 * 3600
 FAILURE_TTL_SECONDS = 24 * 3600
+ANSWER_SECONDS = 2
 
 
 def queue_of(incident: Incident, run: StageRun) -> str:
@@ -33,8 +36,21 @@ def queue_of(incident: Incident, run: StageRun) -> str:
 
 
 def connect(url: str) -> Redis:
-    """Return a client for `redis://`, `rediss://` or `unix://` addresses."""
-    return Redis.from_url(url, socket_connect_timeout=2, health_check_interval=15)
+    """Return a client for `redis://`, `rediss://` or `unix://` addresses.
+
+    It never waits long: a server that hangs must not hold up the controller, which moves traffic.
+    RQ's worker, which does wait for work, lengthens the timeout of its own client itself.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=ANSWER_SECONDS,
+            health_check_interval=15,
+            retry=Retry(NoBackoff(), 1),  # a connection that went stale while idle
+        )
+    except ValueError as error:
+        raise errors.BadSettings("REDIS_URL is not an address of a Redis.") from error
 
 
 def ping(url: str) -> None:

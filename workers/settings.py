@@ -2,7 +2,10 @@
 
 from pydantic import Field, SecretStr
 
+from incidents import errors
 from incidents.settings import Settings
+
+KEY_BYTES = 32
 
 
 class WorkerSettings(Settings):
@@ -24,3 +27,17 @@ class ControllerSettings(Settings):
     approval_key: SecretStr = Field(
         description="64 hex digits shared by bot and controller; `halon up` makes one",
     )
+
+    @property
+    def key(self) -> bytes:
+        """The approval key; raises `errors.BadSettings` when it is none."""
+        try:
+            key = bytes.fromhex(self.approval_key.get_secret_value())
+        except ValueError:
+            key = b""
+        if len(key) != KEY_BYTES:
+            raise errors.BadSettings(
+                f"HALON_APPROVAL_KEY must be {2 * KEY_BYTES} hex digits, the same for bot and "
+                "controller; `halon up` makes one, or take `openssl rand -hex 32`."
+            )
+        return key

@@ -42,7 +42,11 @@ def run_stage(run_id: int) -> None:
         if claimed is None:
             return
         with Heartbeat(desk.stages, run_id, claimed.run.fence, lease):
-            box = sandbox.choose(settings.sandbox)
+            try:
+                box = sandbox.choose(settings.sandbox)
+            except errors.PermanentFailure as error:
+                _failed(desk, claimed, error.message)
+                return
             work(desk, claimed, Builtin(box, desk.folder / "workspaces"))
 
 
@@ -172,7 +176,12 @@ def _advice(found: reports.Diagnosis) -> str:
 
 
 def _again(desk: Office, claimed: Claimed, error: errors.TemporaryFailure) -> None:
-    again = desk.stages.retry(claimed.run.id, claimed.run.fence, error.retry_after, error.message)
+    run = claimed.run
+    try:
+        again = desk.stages.retry(run.id, run.fence, error.retry_after, error.message)
+    except errors.StaleFence:
+        log.warning("run %s belongs to another worker now; stopped", run.id)
+        return
     if again is None:
         _failed(desk, claimed, error.message)
 

@@ -13,9 +13,11 @@ import signal
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Worker
 from rq.job import Job
 
+from incidents import errors
 from workers import jobs
 
 # Above the monitoring interval with a margin, and well under the 20 s in which a run must restart.
@@ -32,7 +34,14 @@ class NotOurJob(Exception):
 
 
 class AllowListedJob(Job):
-    """A job that runs only functions of `jobs.ALLOWED` (RQ would import any dotted name)."""
+    """A job that runs only functions of `jobs.ALLOWED` (RQ would import any dotted name).
+
+    A job in Redis may name callbacks too, which RQ imports and calls as readily; ours have none.
+    """
+
+    success_callback = None
+    failure_callback = None
+    stopped_callback = None
 
     def perform(self) -> Any:
         """Run the job when its function is ours."""
@@ -84,4 +93,7 @@ def run(queue: str, connection: Redis, name: str) -> None:
     worker = make(queue, connection, name)
     gc.collect()
     gc.freeze()
-    worker.work(logging_level="WARNING", with_scheduler=False)
+    try:
+        worker.work(logging_level="WARNING", with_scheduler=False)
+    except RedisError as error:
+        raise errors.TemporaryFailure(f"Redis does not answer: {error}") from error
