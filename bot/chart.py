@@ -151,19 +151,20 @@ def _line(buckets: Sequence[Bucket], version: Version) -> list[list[_Reading]]:
     """Return the readings of a version in unbroken runs: where nothing was measured, one ends."""
     if not buckets:
         return []
-    first, slot = min(bucket.start for bucket in buckets), _slot(buckets)
+    first, width = min(bucket.start for bucket in buckets), _width(buckets)
+    many = _many(buckets)
     counts: dict[int, tuple[int, int]] = {}
     for bucket in buckets:
         if bucket.version is version and bucket.requests and bucket.errors is not None:
-            # Rounded, since starts that are read from text are not exact to the microsecond.
-            place = int(round((bucket.start - first).total_seconds(), 3) // slot)
+            # Whole buckets are counted: their starts are not exact to the microsecond.
+            place = round((bucket.start - first).total_seconds() / width) // many
             errors, requests = counts.get(place, (0, 0))
             counts[place] = (errors + bucket.errors, requests + bucket.requests)
     runs: list[list[_Reading]] = []
     last = None
     for place in sorted(counts):
         errors, requests = counts[place]
-        at = first + timedelta(seconds=slot * (place + 0.5))
+        at = first + timedelta(seconds=width * many * (place + 0.5))
         if last is None or place != last + 1:
             runs.append([])
         runs[-1].append(_Reading(at, errors, requests))
@@ -171,14 +172,17 @@ def _line(buckets: Sequence[Bucket], version: Version) -> list[list[_Reading]]:
     return runs
 
 
-def _slot(buckets: Sequence[Bucket]) -> float:
-    """Return the seconds of one reading: whole buckets, few enough columns, enough requests."""
-    seconds = max(bucket.seconds for bucket in buckets)
+def _width(buckets: Sequence[Bucket]) -> float:
+    return max(bucket.seconds for bucket in buckets)
+
+
+def _many(buckets: Sequence[Bucket]) -> int:
+    """Return how many buckets make one reading: few enough columns, enough requests in each."""
     starts = [bucket.start for bucket in buckets]
-    columns = (max(starts) - min(starts)).total_seconds() / seconds + 1
+    columns = (max(starts) - min(starts)).total_seconds() / _width(buckets) + 1
     counted = [b.requests for b in buckets if b.version is Version.CANARY and b.requests]
     thin = FEW * len(counted) / sum(counted) if counted else 1.0
-    return seconds * max(1, math.ceil(columns / COLUMNS), math.ceil(min(thin, columns / LEAST)))
+    return max(1, math.ceil(columns / COLUMNS), math.ceil(min(thin, columns / LEAST)))
 
 
 def _frame(
