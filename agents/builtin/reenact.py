@@ -20,6 +20,8 @@ from agents.builtin.workbench import Workbench
 FEW, MANY = 3, 10
 FLAKY_CAP = 60
 HANG_FACTOR, HANG_SECONDS = 10.0, 5.0
+# Where no hang is hunted, a busy machine must not look like one.
+CALM_SECONDS = 30.0
 SLOW_SHARE = 0.3  # of the budget, that looking for a failure which hides may take
 TARGETS = 10
 
@@ -34,6 +36,7 @@ class Reenactment:
     good: str | None
     released: Sequence[goodrevision.Deployed] = ()
     exceptions: frozenset[str] = frozenset()  # types that the logs and traces speak of
+    least_seconds: float = HANG_SECONDS  # no run is ended earlier than this
     patient: bool = True  # whether a failure that hides is looked for by more runs
 
     def play(self) -> Scene:
@@ -60,7 +63,7 @@ class Reenactment:
     def _bound(self, runs: Sequence[Run]) -> None:
         passed = [run.completed.seconds for run in runs if run.observed.state is State.PASSED]
         if passed:
-            self.replays.limit_seconds = max(HANG_SECONDS, HANG_FACTOR * max(passed))
+            self.replays.limit_seconds = max(self.least_seconds, HANG_FACTOR * max(passed))
 
     def _look_harder(self, scene: Scene) -> None:
         """Run more often before saying that the failure cannot be reproduced."""
@@ -89,6 +92,9 @@ class Reenactment:
         self._choose(scene, options)
         if scene.target is None:
             return
+        if scene.target.exception != "timeout":
+            self.least_seconds = CALM_SECONDS
+            self.replays.limit_seconds = max(self.replays.limit_seconds, CALM_SECONDS)
         scene.replayed = self._how_often(scene)
         if scene.replayed is Replayed.SOMETIMES and len(self.replays.tally(scene.head)) < MANY:
             self.replays.at_least([scene.head], MANY)
