@@ -25,8 +25,8 @@ def svg(facts: Facts) -> Markup:
 
 def following(drawn: bytes) -> bytes:
     """Return a picture drawn in light colours so that it follows the system, as the page does."""
-    light = replace(chart.LIGHT, paper="none")
-    for name, colour in vars(light).items():
-        drawn = drawn.replace(f'"{colour}"'.encode(), f'"{getattr(chart.PAGE, name)}"'.encode())
+    page = replace(chart.PAGE, paper=f"light-dark({chart.LIGHT.paper}, {chart.DARK.paper})")
+    for name, colour in vars(chart.LIGHT).items():
+        drawn = drawn.replace(f'"{colour}"'.encode(), f'"{getattr(page, name)}"'.encode())
     head, sign, rest = drawn.partition(b">")
-    return head + sign + FOLLOWS + rest.replace(b'fill="#ffffff"', b'fill="none"')
+    return head + sign + FOLLOWS + rest

@@ -16,16 +16,38 @@ from markupsafe import Markup, escape
 
 _LINK = re.compile(r"^(https?|mailto):", re.IGNORECASE)
 _OWN_PAGE = re.compile(r"^/INC-\d+$")
+SIGNS = {"✅": "yes", "❌": "no"}
+SIGN = {
+    "yes": Markup(
+        '<svg class="sign" viewBox="0 0 16 16" role="img" aria-label="✅">'
+        '<rect class="yes" width="16" height="16" rx="3"/><path d="M3.5 8.5l3 3 6-7"/></svg>'
+    ),
+    "no": Markup(
+        '<svg class="sign" viewBox="0 0 16 16" role="img" aria-label="❌">'
+        '<path class="no" d="M3 3l10 10M13 3L3 13"/></svg>'
+    ),
+}
 
 
 def whole(text: str) -> Markup:
     """Return a text of many paragraphs as HTML."""
-    return Markup(_parser().render(text))  # noqa: S704 - the parser escapes every leaf
+    return _signed(_parser().render(text))
 
 
 def line(text: str) -> Markup:
     """Return one line with its inline marks as HTML."""
-    return Markup(_parser().renderInline(text))  # noqa: S704 - the parser escapes every leaf
+    return _signed(_parser().renderInline(text))
+
+
+def sign(answer: str) -> Markup:
+    """Return the drawn sign of a yes or a no."""
+    return SIGN[answer]
+
+
+def _signed(drawn: str) -> Markup:
+    """Draw the two signs of a vote, since not every machine has a font with them."""
+    drawn = "".join(SIGN[SIGNS[char]] if char in SIGNS else char for char in drawn)
+    return Markup(drawn)  # noqa: S704 - the parser escapes every leaf
 
 
 def diff(text: str) -> Markup:

@@ -110,7 +110,7 @@ def _environment() -> jinja2.Environment:
     )
     filters: tuple[Callable[..., object], ...] = (
         *(clock, spoken, ago, percent, dollars, as_line, is_long, initial, iso, shape),
-        *(markdown.line, markdown.whole, markdown.diff),
+        *(markdown.line, markdown.whole, markdown.diff, markdown.sign),
     )
     environment.filters.update({filter_.__name__: filter_ for filter_ in filters})
     return environment

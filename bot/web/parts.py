@@ -90,8 +90,8 @@ def votes(approval: Approval, facts: Facts, person: Person) -> Markup:
         approval=approval,
         incident=facts.incident,
         votes=(
-            ("✅", Answer.YES.value, "Yes", yes, yes == plain),
-            ("❌", Answer.NO.value, "No", no, no == plain),
+            (Answer.YES.value, "Yes", yes, yes == plain),
+            (Answer.NO.value, "No", no, no == plain),
         ),
         open=approval.state is ApprovalState.ASKED,
         withdrawable=approval.state is ApprovalState.GRANTED,

@@ -63,6 +63,7 @@ TRAFFIC: dict[RolloutState, str] = {
     RolloutState.HELD: "Held at {} %",
     RolloutState.TAKING_BACK: "Taking traffic back",
 }
+TIMED = (RolloutState.BAKING, RolloutState.VALIDATING)
 GROWING: dict[Act, str] = {Act.SHIP: "Ship it", Act.REDEPLOY: "Redeploy the older release"}
 WINDOW = 3  # buckets that make one reading of "now"
 
@@ -181,9 +182,8 @@ def doing(facts: Facts) -> Doing:
 
 
 def _moving(rollout: Rollout, now: datetime) -> Doing:
-    left = None if rollout.deadline is None else max(timedelta(), rollout.deadline - now)
-    if rollout.state is RolloutState.HELD:
-        left = None
+    timed = rollout.deadline is not None and rollout.state in TIMED
+    left = max(timedelta(), rollout.deadline - now) if rollout.deadline and timed else None
     return Doing(TRAFFIC[rollout.state].format(rollout.phase), rollout.reason, left=left)
 
 
@@ -218,7 +218,7 @@ def asked(
         for approval in facts.asked
     ]
     if (sentence := facts.incident.needs_human) is not None and not found:
-        found.append(Asked("A human is needed", (sentence,)))
+        found.append(_human(sentence, facts, person, access))
     if _review_waits(facts):
         mine = isinstance(may(Act.PUBLISH, person, facts.incident.service, access), Allowed)
         found.append(
@@ -249,6 +249,14 @@ def _question(
         approval.expires_at,
         isinstance(answer, Allowed),
     )
+
+
+def _human(sentence: str, facts: Facts, person: Person, access: Access) -> Asked:
+    """A person must do something; a canary that is held can be taken back right here."""
+    held = facts.rollout is not None and facts.rollout.state is RolloutState.HELD
+    back = Button("Take back", "rollback", facts.incident.id, Tone.FAILING)
+    mine = isinstance(may(Act.TAKE_BACK, person, facts.incident.service, access), Allowed)
+    return Asked("A human is needed", (sentence,), (back,) if held else (), mine=mine)
 
 
 def _review_waits(facts: Facts) -> bool:
