@@ -49,6 +49,7 @@ SIZE = (390, 250)  # a phone; the text keeps its size when the picture grows
 WIDE = (760, 280)
 LIMIT = 0.05  # the gate's limit on the error rate
 COLUMNS = 60  # readings per line at most: more would be noise at this width
+AFTER = timedelta(seconds=30)
 LEAST = 20  # and at least, however thin the traffic
 FEW = 30  # requests that one reading should stand on, so that a line shows more than luck
 TOPS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -133,10 +134,10 @@ def scene(
         says = "No requests were measured."
         middle = (width / 2, height / 2)
         return Scene(width, height, (Words(middle, says, Ink.FAINT, 13, "middle"),), says)
-    frame = _frame(buckets, lines, size)
     happened = list(marks)
     if onset is not None:
         happened.insert(0, Mark(MarkKind.ONSET, onset))
+    frame = _frame(buckets, lines, happened, size)
     parts = (
         *_bands(frame, phases),
         *_grid(frame),
@@ -186,12 +187,19 @@ def _many(buckets: Sequence[Bucket]) -> int:
 
 
 def _frame(
-    buckets: Sequence[Bucket], lines: dict[Version, list[list[_Reading]]], size: tuple[int, int]
+    buckets: Sequence[Bucket],
+    lines: dict[Version, list[list[_Reading]]],
+    marks: Sequence[Mark],
+    size: tuple[int, int],
 ) -> _Frame:
     rates = [reading.rate for runs in lines.values() for run in runs for reading in run]
     highest = next((top for top in TOPS if top >= max(rates)), 1.0)
     start = min(bucket.start for bucket in buckets)
-    end = max(bucket.start + timedelta(seconds=bucket.seconds) for bucket in buckets)
+    ends = [bucket.start + timedelta(seconds=bucket.seconds) for bucket in buckets]
+    # What happened is told a moment after the last counts were read; what came much later would
+    # press the counts together.
+    latest = max(ends) + max(AFTER, (max(ends) - start) / 5)
+    end = max([*ends, *(mark.at for mark in marks if mark.at <= latest)])
     return _Frame(42, 58, size[0] - 14, size[1] - 26, start, end, highest)
 
 

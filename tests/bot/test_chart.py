@@ -105,6 +105,20 @@ def test_the_onset_and_what_happened_are_named_with_their_time() -> None:
     assert 4 == len(lines(scene, Ink.MARK))  # two uprights, and the two strokes of the cross
 
 
+def test_what_happened_after_the_last_counts_is_still_in_the_picture() -> None:
+    scene = chart.scene(both(40), marks=[Mark(MarkKind.TAKEN_BACK, at(206))])
+
+    assert "taken back 14:33" in words(scene)
+    assert "14:33:26 UTC" in words(scene)
+
+
+def test_what_happened_much_later_is_left_out() -> None:
+    scene = chart.scene(both(40), marks=[Mark(MarkKind.MITIGATED, at(9000))])
+
+    assert "14:33:20 UTC" in words(scene)
+    assert [] == lines(scene, Ink.MARK)
+
+
 def test_an_onset_before_the_picture_is_pointed_at_not_drawn_in_it() -> None:
     scene = chart.scene(both(40), onset=at(-600))
 
