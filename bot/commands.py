@@ -80,8 +80,10 @@ class Commands:
             return self.answer(parsed, person, key, self.now())
         body = _body("say", person, line=line, thread=thread)
         again = Said(DONE_ALREADY, True, parsed.incident or thread)
-        said = self.once.do(
-            key, person, body, lambda at: self.answer(parsed, person, key, at), again
+        said = _said(
+            lambda: self.once.do(
+                key, person, body, lambda at: self.answer(parsed, person, key, at), again
+            )
         )
         # Opening and answering are made once by the store itself, under the same key.
         repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
@@ -115,8 +117,9 @@ class Commands:
         return self._once(key, person, _body("publish", person, incident=incident, text=text), act)
 
     def _once(self, key: str, person: Person, body: Json, act: Callable[[datetime], Said]) -> Said:
-        return self.once.do(
-            key, person, body, lambda at: _said(lambda: act(at)), Said(DONE_ALREADY)
+        again = Said(DONE_ALREADY)
+        return _said(
+            lambda: self.once.do(key, person, body, lambda at: _said(lambda: act(at)), again)
         )
 
     def answer(self, command: Command, person: Person, key: str, at: datetime) -> Said:

@@ -312,6 +312,21 @@ def test_a_misunderstood_line_is_not_kept(office: Office) -> None:
     assert [] == Inbox(office.store).undone()
 
 
+def test_a_database_that_does_not_answer_is_a_sentence(office: Office) -> None:
+    office.open()
+    (office.folder / "halon.db").rename(office.folder / "gone.db")
+    office.store.close()
+
+    said = say_in_thread(office, "note cache is cold")
+
+    assert not said.accepted
+    assert "halon up" in said.text
+
+
+def say_in_thread(office: Office, line: str) -> Said:
+    return office.bot.commands.say(f"/incident {line}", RESPONDER, "INC-1", "one")
+
+
 def _note(office: Office) -> None:
     say(office, "note cache is cold", key="one")
 
