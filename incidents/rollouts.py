@@ -80,6 +80,20 @@ class Rollouts:
             found = tx.run(select(_R).where(*where).order_by(_R.c.created_at, _R.c.id)).all()
         return [rows.rollout(row) for row in found]
 
+    def unreported(self) -> list[Rollout]:
+        """Return rollouts that have ended while their stage run still waits: a crash between."""
+        run = schema.stage_run
+        with self._store.read() as tx:
+            found = tx.run(
+                select(_R)
+                .join(run, run.c.id == _R.c.stage_run)
+                .where(
+                    _R.c.state.in_(schema.ENDED_ROLLOUTS), run.c.state.not_in(schema.ENDED_RUNS)
+                )
+                .order_by(_R.c.created_at, _R.c.id)
+            ).all()
+        return [rows.rollout(row) for row in found]
+
     def save(
         self, rollout: Rollout, fence: int, event: str, content: Json, entries: Sequence[Draft] = ()
     ) -> Rollout:

@@ -85,7 +85,8 @@ class Controller:
 
     def _roll(self, fence: int) -> None:
         """Give each open rollout its tick, unless its last one is still at work."""
-        for rollout in self._desk.rollouts.open_rollouts():
+        rollouts = self._desk.rollouts
+        for rollout in (*rollouts.open_rollouts(), *rollouts.unreported()):
             with self._guard:
                 if rollout.id in self._busy:
                     continue

@@ -11,14 +11,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from incidents import crash, entries, errors
-from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
     Act,
     ApprovalState,
     Bucket,
     Json,
-    Outcome,
     Rollout,
     RolloutState,
     RunMode,
@@ -26,19 +24,21 @@ from incidents.models import (
     Version,
 )
 from incidents.reports import DeploymentPlan, Diagnosis, Patch
-from incidents.stages import Ending
 from incidents.timeline import Draft
 from rollout import canary, gate, rehearsal, watchdog, wiring
 from rollout import plan as plans
-from rollout.canary import Do, Order, Scene, Seen, Step, Timing
+from rollout.canary import Do, Order, Scene, Step, Timing
 from rollout.deployers.port import Deployer, Observed
 from rollout.monitors.port import Monitor
-from workers import cases
+from workers import cases, followup
+from workers.followup import FollowUp
 from workers.office import Office
 
 log = logging.getLogger(__name__)
 WRITTEN = crash.register("rollout.written", "the step is written, production has not moved")
 ACTED = crash.register("rollout.acted", "production has moved, and nothing says so")
+FOLLOWED = crash.register("rollout.followed", "what follows is done, the step is not ended")
+DONE = "step done"
 
 # How often the message of a phase is edited while nothing happens.
 UPDATE_PARTS = 12
@@ -64,14 +64,18 @@ class Traffic:
         self._desk = desk
         self._timing = Timing.scaled(desk.settings.time_scale)
         self._watched: dict[str, _Watched] = {}
+        self._following = FollowUp(desk, self._timing)
 
     def tick(self, rollout_id: str, fence: int) -> None:
         """Look at a rollout once and do what the table says."""
         rollout = self._desk.rollouts.get(rollout_id)
         watched = self._watch(rollout)
         scene = self._scene(rollout, watched)
-        if self._unfinished(rollout, scene):
-            self._finish_what_was_begun(rollout, watched, fence)
+        if self._begun(rollout) is not None and self._in_time(rollout, scene):
+            log.warning("rollout %s: a step was begun and not done; carrying it out", rollout.id)
+            self._carry_out(rollout, watched, fence)
+            return
+        if rollout.state in canary.TERMINAL:
             return
         step = canary.tick(rollout, scene, self._timing, self._gates(watched))
         if step.do is Do.WAIT:
@@ -175,6 +179,10 @@ class Traffic:
             return Order.TAKE_BACK
         if rollout.request is Act.HOLD and rollout.state is not RolloutState.HELD:
             return Order.HOLD
+        if rollout.state is RolloutState.HELD:
+            scope = f"{followup.RESUME} {rollout.phase}"
+            if self._desk.approvals.granted(rollout.id, scope, scope) is not None:
+                return Order.RESUME
         return None
 
     # --- doing
@@ -182,22 +190,41 @@ class Traffic:
     def _do(
         self, rollout: Rollout, watched: _Watched, scene: Scene, step: Step, fence: int
     ) -> None:
-        """Write the step down, act, and write that it is done."""
+        """Write the step down, then carry it out."""
         log.info("rollout %s: %s because %s", rollout.id, step.do, step.reason)
         moved = self._desk.rollouts.save(
             step.apply(rollout),
             fence,
             step.do.value,
-            {"seen": step.seen.value, "reason": step.reason, "phase": step.phase, "to": step.to},
+            followup.content(step),
             self._entries(rollout, scene, step),
         )
         crash.point(WRITTEN, step.do.value)
-        self._act(moved, watched, fence)
-        crash.point(ACTED, step.do.value)
-        if step.do is Do.SHIFT:  # requests before this moment were not this phase's
-            moved = replace(moved, phase_started_at=self._desk.store.now())
-        self._after(rollout, moved, scene, step, fence)
-        self._desk.rollouts.save(moved, fence, f"{step.do.value} done", {})
+        self._carry_out(moved, watched, fence)
+
+    def _carry_out(self, rollout: Rollout, watched: _Watched, fence: int) -> None:
+        """Act on the newest written step, do what follows, and write that it is done."""
+        begun = self._begun(rollout)
+        if begun is None:
+            return
+        self._act(rollout, watched, fence)
+        crash.point(ACTED, begun.do.value)
+        if begun.do is Do.SHIFT:  # requests before this moment were not this phase's
+            rollout = replace(rollout, phase_started_at=self._desk.store.now())
+        self._following.of(rollout, begun, fence)
+        crash.point(FOLLOWED, begun.do.value)
+        self._desk.rollouts.save(rollout, fence, DONE, {"step": begun.sequence})
+        if rollout.state in canary.TERMINAL:
+            self._watched.pop(rollout.id, None)
+
+    def _begun(self, rollout: Rollout) -> followup.Begun | None:
+        """Return the newest step if it was written and not done."""
+        for event in reversed(self._desk.rollouts.events(rollout.id)):
+            if event.kind == DONE:
+                return None
+            if (begun := followup.read(event)) is not None:
+                return begun
+        return None
 
     def _act(self, rollout: Rollout, watched: _Watched, fence: int) -> None:
         """Make production what the rollout's state says; every call may be repeated."""
@@ -228,94 +255,6 @@ class Traffic:
             return
         self._desk.rollouts.save(rollout, fence, "rehearsed", {"text": done.text}, (entry,))
         watchdog.arm(self._lease_file(rollout), self._lease(rollout, watched, fence, None))
-
-    def _after(
-        self, before: Rollout, rollout: Rollout, scene: Scene, step: Step, fence: int
-    ) -> None:
-        """Spend approvals, ask the next question, and move the stage run."""
-        if step.do is Do.SHIFT:
-            self._spend(before, rollout)
-        if step.do is Do.ASK and step.next_percent is not None:
-            self._ask(rollout, step)
-        if before.request is not None and step.do in (Do.HOLD, Do.TAKE_BACK, Do.CANCEL):
-            self._desk.rollouts.clear_request(rollout.id, fence)
-        run = self._desk.stages.get(rollout.stage_run)
-        if step.do is Do.MITIGATED:
-            self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
-        elif step.do is Do.HOLD and step.call_people:
-            self._desk.stages.milestone(
-                run.id, run.fence, Ending(Outcome.HELD, human=_held_sentence(step))
-            )
-        elif rollout.state in canary.TERMINAL:
-            self._end(rollout, step)
-
-    def _spend(self, before: Rollout, rollout: Rollout) -> None:
-        scope = str(rollout.phase)
-        given = self._desk.approvals.granted(rollout.id, scope, scope)
-        if given is not None:
-            self._desk.approvals.use(given.id, scope)
-
-    def _ask(self, rollout: Rollout, step: Step) -> None:
-        incident = self._desk.incidents.get(rollout.incident)
-        found = cases.latest(self._desk, incident, Stage.DIAGNOSE, Diagnosis)
-        self._desk.approvals.ask(
-            Question(
-                incident=rollout.incident,
-                service=rollout.service,
-                act=Act.EXPAND,
-                scope=str(step.next_percent),
-                patch_digest=rollout.patch_digest,
-                plan_hash=rollout.plan_hash,
-                key=f"{rollout.id}-{step.next_percent}-{len(self._desk.rollouts.events(rollout.id))}",
-                rollout=rollout.id,
-                verdict=found.verdict if found else None,
-                gate=step.report.result if step.report else None,
-                expires=self._timing.approval,
-            )
-        )
-
-    def _end(self, rollout: Rollout, step: Step) -> None:
-        """End the deploy run; what follows is the lifecycle's to say."""
-        if rollout.state is RolloutState.DONE:
-            self._deliver(rollout)
-        run = self._desk.stages.get(rollout.stage_run)
-        if run.outcome is not None:
-            return
-        self._desk.stages.finish(
-            run.id,
-            run.fence,
-            Ending(_outcome(rollout, step), report=rollout.plan, human=_human(rollout, step)),
-        )
-        self._watched.pop(rollout.id, None)
-
-    def _deliver(self, rollout: Rollout) -> None:
-        """Bring the fix to the release branch, so that the next ordinary deploy keeps it."""
-        incident = self._desk.incidents.get(rollout.incident)
-        service = self._desk.service(rollout.service)
-        fix = cases.latest(self._desk, incident, Stage.PATCH, Patch)
-        if fix is None:
-            return
-        delivery = wiring.delivery(service, self._desk.folder)
-        message = f"{fix.title}\n\nIncident: {incident.id}"
-        try:
-            merged = delivery.merge(delivery.branch(incident.id, fix, message), service.branch)
-        except errors.PermanentFailure as error:
-            entry = entries.trouble(error.message, f"merge halon/{incident.id} by hand")
-            self._desk.timeline.append(incident.number, entry, MACHINE)
-            return
-        where = merged.text
-        entry = entries.delivered(service.branch, merged.revision or rollout.revision, where)
-        self._desk.timeline.append(incident.number, entry, MACHINE)
-        if not merged.merged:
-            self._desk.action_items.add(
-                incident.number,
-                f"Bring the fix of {incident.id} into {service.branch}: until then the next "
-                f"ordinary deploy brings the incident back. {merged.text}",
-                ", ".join(service.owners) or "the owners of the service",
-                self._desk.store.now() + timedelta(days=1),
-                None,
-                MACHINE,
-            )
 
     # --- waiting
 
@@ -393,19 +332,12 @@ class Traffic:
         if not watchdog.renew(lease_file, lease) and not watchdog.acted(lease_file):
             watchdog.arm(lease_file, lease)  # the watchdog itself was killed
 
-    def _unfinished(self, rollout: Rollout, scene: Scene) -> bool:
-        """Tell whether the last step was written and not done, and we are back in time to do it."""
-        events = [e for e in self._desk.rollouts.events(rollout.id) if e.kind != "request"]
-        if not events or events[-1].kind.endswith(" done") or scene.watchdog_acted:
-            return False
-        begun = events[-1].at
-        return scene.now - begun <= self._timing.lease or rollout.state in canary.TERMINAL
-
-    def _finish_what_was_begun(self, rollout: Rollout, watched: _Watched, fence: int) -> None:
-        begun = [e for e in self._desk.rollouts.events(rollout.id) if e.kind != "request"][-1]
-        log.warning("rollout %s: %s was begun and not done; doing it again", rollout.id, begun.kind)
-        self._act(rollout, watched, fence)
-        self._desk.rollouts.save(rollout, fence, f"{begun.kind} done", {"again": True})
+    def _in_time(self, rollout: Rollout, scene: Scene) -> bool:
+        """Tell whether a step that was begun may still be carried out: nobody acted meanwhile."""
+        if rollout.state in canary.TERMINAL:
+            return True
+        away = scene.last_tick is not None and scene.now - scene.last_tick > self._timing.lease
+        return not scene.watchdog_acted and not away
 
 
 def _last_tick(lease_file: Path) -> datetime | None:
@@ -429,31 +361,3 @@ def _gate_json(report: gate.GateReport | None) -> Json:
             for line in report.gates
         ],
     }
-
-
-def _outcome(rollout: Rollout, step: Step) -> Outcome:
-    if rollout.state is RolloutState.DONE:
-        return Outcome.DONE
-    if rollout.state is RolloutState.TAKEN_BACK:
-        return Outcome.TAKEN_BACK
-    if rollout.state is RolloutState.FAILED:
-        return Outcome.FAILED
-    return {Seen.REFUSED: Outcome.REFUSED, Seen.SILENT: Outcome.EXPIRED}.get(
-        step.seen, Outcome.CANCELLED
-    )
-
-
-def _held_sentence(step: Step) -> str:
-    return (
-        f"The canary is held: {step.reason}. `/incident approve` lets it grow, "
-        "`/incident rollback` takes it back."
-    )
-
-
-def _human(rollout: Rollout, step: Step) -> str:
-    if rollout.state is RolloutState.FAILED:
-        return (
-            "Taking back did not work. Run the command of the deployment plan by hand, now: it "
-            "needs nothing of Halon."
-        )
-    return f"The rollout ended: {step.reason}."

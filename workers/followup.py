@@ -1,0 +1,207 @@
+"""What a step of a rollout means for people and for the incident, once production has moved.
+
+Called by `workers.traffic` after each step, and again when a step was begun and not ended:
+approvals spent, questions asked, the stage run ended, the fix delivered. Everything here may be repeated.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from incidents import entries, errors
+from incidents.approvals import Question
+from incidents.models import (
+    MACHINE,
+    Act,
+    Incident,
+    Json,
+    Outcome,
+    Result,
+    Rollout,
+    RolloutState,
+    RunState,
+    Stage,
+)
+from incidents.reports import Diagnosis, Patch
+from incidents.rollouts import RolloutEvent
+from incidents.stages import Ending
+from rollout import canary, wiring
+from rollout.canary import Do, Seen, Step, Timing
+from workers import cases
+from workers.office import Office
+
+ENDED = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED)
+RESUME = "resume"  # the scope that lets a held canary go on
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A step as its event in the store tells it; enough to end it in another life."""
+
+    do: Do
+    seen: Seen
+    reason: str
+    next_percent: int | None
+    gate: Result | None
+    call_people: bool
+    sequence: int
+
+
+def content(step: Step) -> Json:
+    """Return what is written down of a step before it is done."""
+    return {
+        "seen": step.seen.value,
+        "reason": step.reason,
+        "phase": step.phase,
+        "to": step.to,
+        "next_percent": step.next_percent,
+        "gate": None if step.report is None else step.report.result.value,
+        "call_people": step.call_people,
+    }
+
+
+def read(event: RolloutEvent) -> Begun | None:
+    """Return the step that an event begins, None for other events."""
+    told = event.content
+    if event.kind not in set(Do) or "seen" not in told:
+        return None
+    return Begun(
+        do=Do(event.kind),
+        seen=Seen(told["seen"]),
+        reason=told["reason"],
+        next_percent=told["next_percent"],
+        gate=None if told["gate"] is None else Result(told["gate"]),
+        call_people=bool(told["call_people"]),
+        sequence=event.sequence,
+    )
+
+
+class FollowUp:
+    """Carries out what follows from steps."""
+
+    def __init__(self, desk: Office, timing: Timing) -> None:
+        self._desk, self._timing = desk, timing
+
+    def of(self, rollout: Rollout, begun: Begun, fence: int) -> None:
+        """Do what follows from one step; `rollout` is as it is after the step."""
+        if begun.do is Do.SHIFT:
+            self._spend(rollout, str(rollout.phase))
+        if begun.do is Do.RESUME:
+            self._spend(rollout, f"{RESUME} {rollout.phase}")
+        if begun.do is Do.ASK and begun.next_percent is not None:
+            self._ask(rollout, begun, str(begun.next_percent))
+        if rollout.request is not None and begun.do in (Do.HOLD, Do.TAKE_BACK, Do.CANCEL):
+            self._desk.rollouts.clear_request(rollout.id, fence)
+        if begun.do is Do.HOLD:
+            self._hold(rollout, begun)
+        if begun.do is Do.MITIGATED:
+            run = self._desk.stages.get(rollout.stage_run)
+            self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
+        if rollout.state in canary.TERMINAL:
+            self._end(rollout, begun)
+
+    def _spend(self, rollout: Rollout, scope: str) -> None:
+        given = self._desk.approvals.granted(rollout.id, scope, scope)
+        if given is not None:
+            self._desk.approvals.use(given.id, scope)
+
+    def _hold(self, rollout: Rollout, begun: Begun) -> None:
+        """Call people; what was not failed by a gate may be let go on."""
+        if begun.gate is not Result.FAIL:
+            self._ask(rollout, begun, f"{RESUME} {rollout.phase}")
+        if begun.call_people:
+            run = self._desk.stages.get(rollout.stage_run)
+            sentence = (
+                f"The canary is held: {begun.reason}. `/incident approve` lets it go on, "
+                "`/incident rollback` takes it back."
+            )
+            self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.HELD, human=sentence))
+
+    def _ask(self, rollout: Rollout, begun: Begun, scope: str) -> None:
+        found = self._diagnosis(self._desk.incidents.get(rollout.incident))
+        self._desk.approvals.ask(
+            Question(
+                incident=rollout.incident,
+                service=rollout.service,
+                act=Act.EXPAND,
+                scope=scope,
+                patch_digest=rollout.patch_digest,
+                plan_hash=rollout.plan_hash,
+                key=f"{rollout.id}-{begun.sequence}",
+                rollout=rollout.id,
+                verdict=found.verdict if found else None,
+                gate=begun.gate,
+                expires=self._timing.approval,
+            )
+        )
+
+    def _diagnosis(self, incident: Incident) -> Diagnosis | None:
+        return cases.latest(self._desk, incident, Stage.DIAGNOSE, Diagnosis)
+
+    def _end(self, rollout: Rollout, begun: Begun) -> None:
+        """End the stage run; what follows then is the lifecycle's to say."""
+        if rollout.state is RolloutState.DONE:
+            self._deliver(rollout)
+        run = self._desk.stages.get(rollout.stage_run)
+        if run.state in ENDED:
+            return
+        self._desk.stages.finish(
+            run.id,
+            run.fence,
+            Ending(_outcome(rollout, begun), report=rollout.plan, human=_human(rollout, begun)),
+        )
+
+    def _deliver(self, rollout: Rollout) -> None:
+        """Bring the fix to the release branch, so that the next ordinary deploy keeps it."""
+        incident = self._desk.incidents.get(rollout.incident)
+        service = self._desk.service(rollout.service)
+        fix = cases.latest(self._desk, incident, Stage.PATCH, Patch)
+        if fix is None:
+            return
+        delivery = wiring.delivery(service, self._desk.folder)
+        message = f"{fix.title}\n\nIncident: {incident.id}"
+        try:
+            merged = delivery.merge(delivery.branch(incident.id, fix, message), service.branch)
+        except errors.PermanentFailure as error:
+            self._undelivered(rollout, error.message)
+            return
+        if not merged.merged:
+            self._undelivered(rollout, merged.text)
+            return
+        self._desk.timeline.append_once(
+            incident.number,
+            entries.delivered(service.branch, merged.revision or rollout.revision, merged.text),
+            MACHINE,
+        )
+
+    def _undelivered(self, rollout: Rollout, why: str) -> None:
+        """Leave an open action item that names the risk, as `resolved` needs."""
+        incident = self._desk.incidents.get(rollout.incident)
+        service = self._desk.service(rollout.service)
+        self._desk.action_items.add(
+            incident.number,
+            f"Bring the fix of {incident.id} into {service.branch}: until then the next "
+            f"ordinary deploy brings the incident back. {why}",
+            ", ".join(service.owners) or "the owners of the service",
+            self._desk.store.now() + timedelta(days=1),
+            None,
+            MACHINE,
+        )
+
+
+def _outcome(rollout: Rollout, begun: Begun) -> Outcome:
+    ends = {
+        RolloutState.DONE: Outcome.DONE,
+        RolloutState.TAKEN_BACK: Outcome.TAKEN_BACK,
+        RolloutState.FAILED: Outcome.FAILED,
+    }
+    cancelled = {Seen.REFUSED: Outcome.REFUSED, Seen.SILENT: Outcome.EXPIRED}
+    return ends.get(rollout.state) or cancelled.get(begun.seen, Outcome.CANCELLED)
+
+
+def _human(rollout: Rollout, begun: Begun) -> str:
+    if rollout.state is RolloutState.FAILED:
+        return (
+            "Taking back did not work. Run the command of the deployment plan by hand, now: it "
+            "needs nothing of Halon."
+        )
+    return f"The rollout ended: {begun.reason}."
