@@ -94,6 +94,19 @@ class Rollouts:
             ).all()
         return [rows.rollout(row) for row in found]
 
+    def unfinished(self) -> list[Rollout]:
+        """Return what the controller has to do with: open ones, and ended ones whose run is not.
+
+        A controller may die between the two; without the second kind the incident would stand
+        still for good.
+        """
+        runs = schema.stage_run
+        going = select(runs.c.id).where(runs.c.finished_at.is_(None))
+        where = or_(_R.c.state.not_in(schema.ENDED_ROLLOUTS), _R.c.stage_run.in_(going))
+        with self._store.read() as tx:
+            found = tx.run(select(_R).where(where).order_by(_R.c.created_at, _R.c.id)).all()
+        return [rows.rollout(row) for row in found]
+
     def save(
         self, rollout: Rollout, fence: int, event: str, content: Json, entries: Sequence[Draft] = ()
     ) -> Rollout:
@@ -147,10 +160,11 @@ class Rollouts:
             _add_event(tx, rollout_id, "request", {"act": act.value, "by": str(person)})
             return _get(tx, rollout_id)
 
-    def clear_request(self, rollout_id: str, fence: int) -> None:
-        """Forget a request that was obeyed."""
+    def clear_request(self, rollout_id: str, fence: int, obeyed: Act | None = None) -> None:
+        """Forget a request that was obeyed; a different one that came meanwhile stays."""
         with self._store.write() as tx:
-            _fenced(tx, rollout_id, fence, request=None, request_by=None)
+            if obeyed is None or _get(tx, rollout_id).request is obeyed:
+                _fenced(tx, rollout_id, fence, request=None, request_by=None)
 
     def add_buckets(self, rollout_id: str, buckets: Sequence[Bucket]) -> None:
         """Store counts; a bucket of the same version and start replaces the earlier reading."""
