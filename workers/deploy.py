@@ -11,6 +11,7 @@ from agents import git
 from incidents import entries, errors, models, reports
 from incidents.approvals import Question
 from incidents.models import (
+    MACHINE,
     Act,
     ChangeKind,
     Outcome,
@@ -44,9 +45,11 @@ def plan(job: Job) -> Ending | None:
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
     rollout = job.office.rollouts.create(_rollout(job, fix, made), job.run.fence)
+    # The plan stands above the question: nobody should answer before having read it.
+    entry = entries.plan(rollout.id, made.model_dump(mode="json"))
+    job.office.timeline.append_once(job.incident.number, entry, MACHINE)
     _ask(job, rollout, made)
-    content = made.model_dump(mode="json")
-    job.office.stages.wait(job.run.id, job.run.fence, (entries.plan(rollout.id, content),))
+    job.office.stages.wait(job.run.id, job.run.fence)
     return None
 
 

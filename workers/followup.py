@@ -1,7 +1,7 @@
 """What a step of a rollout means for people and for the incident, once production has moved.
 
 Called by `workers.traffic` after each step, and again when a step was begun and not ended:
-approvals spent, questions asked, the stage run ended, the fix delivered. Everything here may be repeated.
+approvals spent, questions asked, the stage run ended, the fix delivered. All may be repeated.
 """
 
 from dataclasses import dataclass
