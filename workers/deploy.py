@@ -8,7 +8,7 @@ import shlex
 from datetime import timedelta
 
 from agents import git
-from incidents import entries, errors, models, reports
+from incidents import crash, entries, errors, models, reports
 from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
@@ -30,6 +30,10 @@ from rollout.deployers import port
 from workers import cases
 from workers.job import Job
 
+BRANCHED = crash.register("plan.branched", "the fix is a pushed branch, no rollout knows of it")
+STORED = crash.register("plan.stored", "the rollout is stored, nobody was told or asked")
+ASKED = crash.register("plan.asked", "people are asked, the worker still holds the run")
+
 
 def plan(job: Job) -> Ending | None:
     """Plan the rollout of the tested patch and ask for its start; None: the controller goes on."""
@@ -40,15 +44,18 @@ def plan(job: Job) -> Ending | None:
     if fix is None:
         raise errors.PermanentFailure("There is no patch to deploy.", incident_id=job.incident.id)
     made = _made(job, fix)
+    crash.point(BRANCHED)
     problems = wiring.deployer(job.service, job.office.folder).preflight(made)
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
     rollout = job.office.rollouts.create(_rollout(job, fix, made), job.run.fence)
+    crash.point(STORED)
     # The plan stands above the question: nobody should answer before having read it.
     entry = entries.plan(rollout.id, made.model_dump(mode="json"))
     job.office.timeline.append_once(job.incident.number, entry, MACHINE)
     _ask(job, rollout, made)
+    crash.point(ASKED)
     job.office.stages.wait(job.run.id, job.run.fence)
     return None
 

@@ -7,7 +7,7 @@ approvals spent, questions asked, the stage run ended, the fix delivered. All ma
 from dataclasses import dataclass
 from datetime import timedelta
 
-from incidents import entries, errors
+from incidents import crash, entries, errors
 from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
@@ -29,6 +29,7 @@ from rollout.canary import Do, Seen, Step, Timing
 from workers import cases
 from workers.office import Office
 
+MERGED = crash.register("fix.merged", "the fix is on the release branch, and nothing says so")
 ENDED = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED)
 RESUME = "resume"  # the scope that lets a held canary go on
 
@@ -167,6 +168,7 @@ class FollowUp:
         if not merged.merged:
             self._undelivered(rollout, merged.text)
             return
+        crash.point(MERGED)
         self._desk.timeline.append_once(
             incident.number,
             entries.delivered(service.branch, merged.revision or rollout.revision, merged.text),

@@ -8,11 +8,13 @@ from datetime import timedelta
 
 from agents import case
 from agents.engine import Role
-from incidents import entries, errors, models, reports
+from incidents import crash, entries, errors, models, reports
 from incidents.models import MACHINE, KnownIncident, Outcome, Stage
 from incidents.stages import Ending
 from workers import cases
 from workers.job import Job
+
+FILED = crash.register("review.filed", "the action items are stored, the review is not ended")
 
 
 def review(job: Job) -> Ending:
@@ -32,6 +34,7 @@ def review(job: Job) -> Ending:
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {written.kind}")
     _file(job, written)
     _remember(job, made)
+    crash.point(FILED)
     return Ending(
         Outcome.DONE,
         report=stored,

@@ -79,7 +79,9 @@ def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
         engine,
     )
     target = lifecycle.target(incident.severity, run.stage)
-    desk.timeline.append(incident.number, entries.stage_started(run, engine.name, target), MACHINE)
+    # Once, however many workers died on this run.
+    started = entries.stage_started(run, engine.name, target)
+    desk.timeline.append_once(incident.number, started, MACHINE)
     try:
         return STAGES[run.stage](job)
     except errors.Cancelled:
