@@ -40,6 +40,7 @@ def beside(
             incident=incident,
             tone=view.TONES[incident.status],
             since=incident.onset or incident.opened_at,
+            over=view.over(incident),
             rate=view.rate(facts),
             doing=view.doing(facts),
             asked=asked,

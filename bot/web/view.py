@@ -17,6 +17,7 @@ from incidents.models import (
     Approval,
     Bucket,
     EntryKind,
+    Incident,
     Person,
     Result,
     Rollout,
@@ -126,6 +127,14 @@ class GateLine:
     word: str
     detail: str
     tone: Tone
+
+
+def over(incident: Incident) -> datetime | None:
+    """Return since when users are no longer hurt, None while they are or where nobody said so."""
+    if TONES[incident.status] is Tone.FAILING:
+        return None
+    ended = incident.status in (Status.RESOLVED, Status.CLOSED)
+    return (incident.resolved_at if ended else None) or incident.mitigated_at
 
 
 def rate(facts: Facts) -> Rate | None:

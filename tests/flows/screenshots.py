@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from incidents.store import Store
@@ -141,7 +142,12 @@ def shoot(browser: Browser, scene: str, folder: Path) -> None:
                 page.wait_for_url(f"{tale.house.address}/")
                 set_up(page, scene, tale)
                 page.evaluate(PICTURES)
-                page.screenshot(path=folder / f"{scene}-{width}-{scheme}.png")
+                picture = folder / f"{scene}-{width}-{scheme}.png"
+                page.screenshot(path=picture)
+                # A page has few colours; a palette of them keeps the repository small.
+                Image.open(picture).quantize(256, dither=Image.Dither.NONE).save(
+                    picture, optimize=True
+                )
                 context.close()
 
 

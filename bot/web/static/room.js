@@ -124,7 +124,7 @@
   function notLive() {
     const place = byId("live");
     if (lost === null) lost = heard;
-    place.textContent = `▲ Not live since ${clock(lost + skew)}; trying again by itself`;
+    place.textContent = `▲ Not live since ${clock(lost + skew)}; reconnecting`;
     place.hidden = false;
   }
 
