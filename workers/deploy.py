@@ -37,6 +37,36 @@ ASKED = crash.register("plan.asked", "people are asked, the worker still holds t
 
 def plan(job: Job) -> Ending | None:
     """Plan the rollout of the tested patch and ask for its start; None: the controller goes on."""
+    rollout = _stored(job)
+    if rollout is None:
+        planned = _planned(job)
+        if isinstance(planned, Ending):
+            return planned
+        rollout = job.office.rollouts.create(planned, job.run.fence)
+    crash.point(STORED)
+    # The plan stands above the question: nobody should answer before having read it.
+    entry = entries.plan(rollout.id, rollout.plan)
+    job.office.timeline.append_once(job.incident.number, entry, MACHINE)
+    _ask(job, rollout)
+    crash.point(ASKED)
+    job.office.stages.wait(job.run.id, job.run.fence)
+    return None
+
+
+def _stored(job: Job) -> Rollout | None:
+    """Return the rollout that an earlier life of this run stored: it may be under way by now."""
+    try:
+        return job.office.rollouts.get(_name(job))
+    except errors.NotFound:
+        return None
+
+
+def _name(job: Job) -> str:
+    return f"R{job.run.id}"
+
+
+def _planned(job: Job) -> Rollout | Ending:
+    """Return the rollout that is to be asked for, or why there can be none."""
     refused = _refusal(job)
     if refused is not None:
         return Ending(Outcome.REFUSED, human=refused)
@@ -49,15 +79,7 @@ def plan(job: Job) -> Ending | None:
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
-    rollout = job.office.rollouts.create(_rollout(job, fix, made), job.run.fence)
-    crash.point(STORED)
-    # The plan stands above the question: nobody should answer before having read it.
-    entry = entries.plan(rollout.id, made.model_dump(mode="json"))
-    job.office.timeline.append_once(job.incident.number, entry, MACHINE)
-    _ask(job, rollout, made)
-    crash.point(ASKED)
-    job.office.stages.wait(job.run.id, job.run.fence)
-    return None
+    return _rollout(job, fix, made)
 
 
 def _refusal(job: Job) -> str | None:
@@ -144,7 +166,7 @@ def _traffic(job: Job, timing: Timing) -> float | None:
 
 def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Rollout:
     return Rollout(
-        id=f"R{job.run.id}",
+        id=_name(job),
         incident=job.incident.number,
         stage_run=job.run.id,
         service=job.service.name,
@@ -165,14 +187,15 @@ def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Roll
     )
 
 
-def _ask(job: Job, rollout: Rollout, made: reports.DeploymentPlan) -> None:
+def _ask(job: Job, rollout: Rollout) -> None:
+    phases = reports.DeploymentPlan.model_validate(rollout.plan).phases
     found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
     job.office.approvals.ask(
         Question(
             incident=job.incident.number,
             service=job.service.name,
             act=Act.START,
-            scope=str(made.phases[0].percent),
+            scope=str(phases[0].percent),
             patch_digest=rollout.patch_digest,
             plan_hash=rollout.plan_hash,
             key=f"{rollout.id}-start",
