@@ -54,21 +54,39 @@ def demo(
     """Break a real service and watch it being diagnosed, mended, rolled out and reviewed."""
     by_itself = yes or not sys.stdin.isatty()
     console = Console(highlight=False, soft_wrap=True)
-    with _folder(keep) as folder, keyboard.listening(not by_itself) as keys:
+    with keyboard.listening(not by_itself) as keys:
         show = Show(console, scenario, by_itself, keys)
-        with _everything(folder, scenario, scale, port, show) as (production, plant, entrance):
-            life = Life(production, plant, entrance, show)
-            right = life.live()
-            if keep:
-                show.say(f"Everything stays up. War room: {entrance.address}  Ctrl-C ends it.")
-                with contextlib.suppress(KeyboardInterrupt):
-                    plant.watch(lambda: False)
-    if not right:
+        played = play(show, scale=scale, port=port, keep=keep)
+    if not played.right:
         raise typer.Exit(WRONG_END)
 
 
+@dataclass(frozen=True)
+class Played:
+    """How one demo ended, for those who measure it: seconds count from the typed line."""
+
+    right: bool
+    confirmed: float | None
+    timeline: list[dict[str, Any]]
+
+
+def play(show: "Show", *, scale: float = SCALE, port: int = 0, keep: bool = False) -> Played:
+    """Play a scenario to its end and tell it to `show`; everything started is gone afterwards."""
+    with (
+        _folder() as folder,
+        _everything(folder, show.scenario, scale, port, show) as (production, plant, entrance),
+    ):
+        life = Life(production, plant, entrance, show)
+        right = life.live()
+        if keep:
+            show.say(f"Everything stays up. War room: {entrance.address}  Ctrl-C ends it.")
+            with contextlib.suppress(KeyboardInterrupt):
+                plant.watch(lambda: False)
+        return Played(right, life.confirmed, life.timeline)
+
+
 @contextlib.contextmanager
-def _folder(keep: bool) -> Iterator[Path]:
+def _folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="halon-demo-"))
     try:
         yield folder
@@ -129,6 +147,7 @@ class Life:
     seen: int = 0
     opened: float = 0.0
     confirmed: float | None = None
+    timeline: list[dict[str, Any]] = field(default_factory=list)
 
     def live(self) -> bool:
         """Break the service, open the incident, follow it to its end; True if it ended right."""
@@ -139,7 +158,8 @@ class Life:
         try:
             self._open(room)
             state = self._follow(room)
-            outcome = demo_outcome.judge(self.production, state, room.timeline(self.incident))
+            self.timeline = room.timeline(self.incident)
+            outcome = demo_outcome.judge(self.production, state, self.timeline)
         finally:
             room.close()
         table = demo_outcome.table(state, outcome, self.confirmed, self.entrance.address)
