@@ -94,19 +94,6 @@ class Rollouts:
             ).all()
         return [rows.rollout(row) for row in found]
 
-    def unfinished(self) -> list[Rollout]:
-        """Return what the controller has to do with: open ones, and ended ones whose run is not.
-
-        A controller may die between the two; without the second kind the incident would stand
-        still for good.
-        """
-        runs = schema.stage_run
-        going = select(runs.c.id).where(runs.c.finished_at.is_(None))
-        where = or_(_R.c.state.not_in(schema.ENDED_ROLLOUTS), _R.c.stage_run.in_(going))
-        with self._store.read() as tx:
-            found = tx.run(select(_R).where(where).order_by(_R.c.created_at, _R.c.id)).all()
-        return [rows.rollout(row) for row in found]
-
     def save(
         self, rollout: Rollout, fence: int, event: str, content: Json, entries: Sequence[Draft] = ()
     ) -> Rollout:

@@ -4,10 +4,11 @@ Called by `workers.traffic` after each step, and again when a step was begun and
 approvals spent, questions asked, the stage run ended, the fix delivered. All may be repeated.
 """
 
+import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from incidents import crash, entries, errors
+from incidents import crash, entries, errors, reports
 from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
@@ -30,6 +31,8 @@ from workers import cases
 from workers.office import Office
 
 MERGED = crash.register("fix.merged", "the fix is on the release branch, and nothing says so")
+log = logging.getLogger(__name__)
+
 ENDED = (RunState.FINISHED, RunState.FAILED, RunState.CANCELLED)
 RESUME = "resume"  # the scope that lets a held canary go on
 
@@ -44,10 +47,12 @@ class Begun:
     next_percent: int | None
     gate: Result | None
     call_people: bool
+    request: Act | None  # of a person, obeyed by this step
     sequence: int
+    at: datetime
 
 
-def content(step: Step) -> Json:
+def content(step: Step, rollout: Rollout) -> Json:
     """Return what is written down of a step before it is done."""
     return {
         "seen": step.seen.value,
@@ -57,6 +62,7 @@ def content(step: Step) -> Json:
         "next_percent": step.next_percent,
         "gate": None if step.report is None else step.report.result.value,
         "call_people": step.call_people,
+        "request": None if rollout.request is None else rollout.request.value,
     }
 
 
@@ -72,7 +78,9 @@ def read(event: RolloutEvent) -> Begun | None:
         next_percent=told["next_percent"],
         gate=None if told["gate"] is None else Result(told["gate"]),
         call_people=bool(told["call_people"]),
+        request=None if told["request"] is None else Act(told["request"]),
         sequence=event.sequence,
+        at=event.at,
     )
 
 
@@ -90,12 +98,21 @@ class FollowUp:
             self._spend(rollout, f"{RESUME} {rollout.phase}")
         if begun.do is Do.ASK and begun.next_percent is not None:
             self._ask(rollout, begun, str(begun.next_percent))
-        if rollout.request is not None and begun.do in (Do.HOLD, Do.TAKE_BACK, Do.CANCEL):
-            self._desk.rollouts.clear_request(rollout.id, fence)
-        if begun.do is Do.HOLD:
-            self._hold(rollout, begun)
+        if begun.request is not None and begun.do in (Do.HOLD, Do.TAKE_BACK, Do.CANCEL):
+            self._desk.rollouts.clear_request(rollout.id, fence, begun.request)
+        if begun.do is Do.HOLD and begun.gate is not Result.FAIL:
+            self._ask(rollout, begun, f"{RESUME} {rollout.phase}")
+        try:
+            self._move_run(rollout, begun)
+        except errors.StaleFence:  # of the run, not ours: production goes on being watched
+            log.warning("rollout %s: its stage run was ended by someone else", rollout.id)
+
+    def _move_run(self, rollout: Rollout, begun: Begun) -> None:
+        run = self._desk.stages.get(rollout.stage_run)
+        if begun.do is Do.HOLD and begun.call_people:
+            held = Ending(Outcome.HELD, human=_held(begun))
+            self._desk.stages.milestone(run.id, run.fence, held)
         if begun.do is Do.MITIGATED:
-            run = self._desk.stages.get(rollout.stage_run)
             self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
         if rollout.state in canary.TERMINAL:
             self._end(rollout, begun)
@@ -104,18 +121,6 @@ class FollowUp:
         given = self._desk.approvals.granted(rollout.id, scope, scope)
         if given is not None:
             self._desk.approvals.use(given.id, scope)
-
-    def _hold(self, rollout: Rollout, begun: Begun) -> None:
-        """Call people; what was not failed by a gate may be let go on."""
-        if begun.gate is not Result.FAIL:
-            self._ask(rollout, begun, f"{RESUME} {rollout.phase}")
-        if begun.call_people:
-            run = self._desk.stages.get(rollout.stage_run)
-            sentence = (
-                f"The canary is held: {begun.reason}. `/incident approve` lets it go on, "
-                "`/incident rollback` takes it back."
-            )
-            self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.HELD, human=sentence))
 
     def _ask(self, rollout: Rollout, begun: Begun, scope: str) -> None:
         found = self._diagnosis(self._desk.incidents.get(rollout.incident))
@@ -155,12 +160,12 @@ class FollowUp:
         """Bring the fix to the release branch, so that the next ordinary deploy keeps it."""
         incident = self._desk.incidents.get(rollout.incident)
         service = self._desk.service(rollout.service)
-        fix = cases.latest(self._desk, incident, Stage.PATCH, Patch)
+        fix = self._fix(rollout)
         if fix is None:
             return
-        delivery = wiring.delivery(service, self._desk.folder)
         message = f"{fix.title}\n\nIncident: {incident.id}"
         try:
+            delivery = wiring.delivery(service, self._desk.folder)
             merged = delivery.merge(delivery.branch(incident.id, fix, message), service.branch)
         except errors.PermanentFailure as error:
             self._undelivered(rollout, error.message)
@@ -174,6 +179,14 @@ class FollowUp:
             entries.delivered(service.branch, merged.revision or rollout.revision, merged.text),
             MACHINE,
         )
+
+    def _fix(self, rollout: Rollout) -> Patch | None:
+        """Return the patch that was rolled out, which need not be the incident's newest."""
+        for run in reversed(self._desk.incidents.runs(rollout.incident)):
+            found = reports.load(run.report) if run.report and run.stage is Stage.PATCH else None
+            if isinstance(found, Patch) and found.digest == rollout.patch_digest:
+                return found
+        return None
 
     def _undelivered(self, rollout: Rollout, why: str) -> None:
         """Leave an open action item that names the risk, as `resolved` needs."""
@@ -198,6 +211,12 @@ def _outcome(rollout: Rollout, begun: Begun) -> Outcome:
     }
     cancelled = {Seen.REFUSED: Outcome.REFUSED, Seen.SILENT: Outcome.EXPIRED}
     return ends.get(rollout.state) or cancelled.get(begun.seen, Outcome.CANCELLED)
+
+
+def _held(begun: Begun) -> str:
+    # The store says a milestone once; people are called for each hold by its own question.
+    go_on = "" if begun.gate is Result.FAIL else "`/incident approve` lets it go on, "
+    return f"The canary is held: {begun.reason}. {go_on}`/incident rollback` takes it back."
 
 
 def _human(rollout: Rollout, begun: Begun) -> str:

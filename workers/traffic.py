@@ -14,6 +14,7 @@ from incidents import crash, entries, errors
 from incidents.models import (
     MACHINE,
     Act,
+    Approval,
     ApprovalState,
     Bucket,
     Json,
@@ -39,6 +40,16 @@ WRITTEN = crash.register("rollout.written", "the step is written, production has
 ACTED = crash.register("rollout.acted", "production has moved, and nothing says so")
 FOLLOWED = crash.register("rollout.followed", "what follows is done, the step is not ended")
 DONE = "step done"
+# What these states are for happens in production, where others may have acted meanwhile.
+COMMANDING = frozenset(
+    {
+        RolloutState.PREPARING,
+        RolloutState.ARMED,
+        RolloutState.BAKING,
+        RolloutState.PROMOTING,
+        RolloutState.TAKING_BACK,
+    }
+)
 
 # How often the message of a phase is edited while nothing happens.
 UPDATE_PARTS = 12
@@ -55,6 +66,7 @@ class _Watched:
     unseen_since: datetime | None = None
     failing_since: datetime | None = None
     updated_at: datetime | None = None
+    better: bool = False  # the last judgement: proved better than stable
 
 
 class Traffic:
@@ -71,13 +83,16 @@ class Traffic:
         rollout = self._desk.rollouts.get(rollout_id)
         watched = self._watch(rollout)
         scene = self._scene(rollout, watched)
-        if self._begun(rollout) is not None and self._in_time(rollout, scene):
+        begun = self._begun(rollout)
+        if begun is not None and self._in_time(rollout, scene, begun):
             log.warning("rollout %s: a step was begun and not done; carrying it out", rollout.id)
             self._carry_out(rollout, watched, fence)
             return
         if rollout.state in canary.TERMINAL:
             return
         step = canary.tick(rollout, scene, self._timing, self._gates(watched))
+        if step.report is not None:
+            watched.better = step.report.better
         if step.do is Do.WAIT:
             self._wait(rollout, watched, scene, step, fence)
         else:
@@ -102,17 +117,15 @@ class Traffic:
         now = self._desk.store.now()
         observed = self._observe(watched, now)
         self._read(rollout, watched, now)
-        pending = [
-            a for a in self._desk.approvals.pending(rollout.incident) if a.rollout == rollout.id
-        ]
+        asked = self._desk.approvals.of_rollout(rollout.id)
         return Scene(
             now=now,
             buckets=tuple(self._desk.rollouts.buckets(rollout.id)),
             observed=observed,
             unseen_since=watched.unseen_since,
             granted=self._granted(rollout),
-            refused=self._refused(rollout),
-            asked_until=pending[-1].expires_at if pending else None,
+            refused=bool(asked) and asked[-1].state is ApprovalState.REFUSED,
+            asked_until=_asked_until(asked),
             order=self._order(rollout),
             last_tick=_last_tick(self._lease_file(rollout)),
             watchdog_acted=bool(watchdog.acted(self._lease_file(rollout))),
@@ -170,20 +183,21 @@ class Traffic:
             return False
         return plans.may_go_alone(mode, found.verdict, fix) is None
 
-    def _refused(self, rollout: Rollout) -> bool:
-        asked = self._desk.approvals.of_rollout(rollout.id)
-        return bool(asked) and asked[-1].state is ApprovalState.REFUSED
-
     def _order(self, rollout: Rollout) -> Order | None:
         if rollout.request is Act.TAKE_BACK:
             return Order.TAKE_BACK
         if rollout.request is Act.HOLD and rollout.state is not RolloutState.HELD:
             return Order.HOLD
         if rollout.state is RolloutState.HELD:
-            scope = f"{followup.RESUME} {rollout.phase}"
-            if self._desk.approvals.granted(rollout.id, scope, scope) is not None:
-                return Order.RESUME
+            return Order.RESUME if self._let_go(rollout) else None
         return None
+
+    def _let_go(self, rollout: Rollout) -> bool:
+        """Tell whether the question of this hold, not of an earlier one, has a verified yes."""
+        held = [e.at for e in self._desk.rollouts.events(rollout.id) if e.kind == Do.HOLD.value]
+        scope = f"{followup.RESUME} {rollout.phase}"
+        given = self._desk.approvals.granted(rollout.id, scope, scope)
+        return given is not None and bool(held) and given.asked_at >= held[-1]
 
     # --- doing
 
@@ -196,7 +210,7 @@ class Traffic:
             step.apply(rollout),
             fence,
             step.do.value,
-            followup.content(step),
+            followup.content(step, rollout),
             self._entries(rollout, scene, step),
         )
         crash.point(WRITTEN, step.do.value)
@@ -207,6 +221,9 @@ class Traffic:
         begun = self._begun(rollout)
         if begun is None:
             return
+        if begun.do is Do.RESUME and rollout.phase:
+            # The watchdog may have acted on the hold; from here on it has to watch again.
+            watchdog.arm(self._lease_file(rollout), self._lease(rollout, watched, fence))
         self._act(rollout, watched, fence)
         crash.point(ACTED, begun.do.value)
         if begun.do is Do.SHIFT:  # requests before this moment were not this phase's
@@ -235,9 +252,10 @@ class Traffic:
         elif state is RolloutState.ARMED:
             self._arm(rollout, plan, watched, fence)
         elif state is RolloutState.BAKING:
-            self._renew(rollout, watched, fence, None)
+            self._renew(rollout, watched, fence)
             deployer.set_weight(rollout.phase, token)
         elif state is RolloutState.PROMOTING:
+            self._renew(rollout, watched, fence)  # bringing up all of it takes its time
             deployer.promote(token)
         elif state is RolloutState.TAKING_BACK:
             deployer.take_back(canary.safe_revision(rollout), token)
@@ -254,7 +272,7 @@ class Traffic:
             self._desk.rollouts.save(rollout, fence, "rehearsal failed", {}, (entry,))
             return
         self._desk.rollouts.save(rollout, fence, "rehearsed", {"text": done.text}, (entry,))
-        watchdog.arm(self._lease_file(rollout), self._lease(rollout, watched, fence, None))
+        watchdog.arm(self._lease_file(rollout), self._lease(rollout, watched, fence))
 
     # --- waiting
 
@@ -262,7 +280,7 @@ class Traffic:
         self, rollout: Rollout, watched: _Watched, scene: Scene, step: Step, fence: int
     ) -> None:
         if rollout.state in canary.MOVED or rollout.state is RolloutState.ARMED:
-            self._renew(rollout, watched, fence, step.report)
+            self._renew(rollout, watched, fence)
         if rollout.state not in canary.MOVED or not rollout.phase:
             return
         plan = DeploymentPlan.model_validate(rollout.plan)
@@ -313,10 +331,8 @@ class Traffic:
     def _lease_file(self, rollout: Rollout) -> Path:
         return self._desk.folder / "watchdog" / f"{rollout.id}.json"
 
-    def _lease(
-        self, rollout: Rollout, watched: _Watched, fence: int, report: gate.GateReport | None
-    ) -> watchdog.Lease:
-        proven = bool(rollout.passed_phases) and report is not None and report.better
+    def _lease(self, rollout: Rollout, watched: _Watched, fence: int) -> watchdog.Lease:
+        proven = bool(rollout.passed_phases) and watched.better
         back = watched.deployer.take_back_argv(canary.safe_revision(rollout), str(fence))
         return watchdog.Lease(
             on_expiry=watchdog.HOLD if proven else watchdog.TAKE_BACK,
@@ -324,20 +340,28 @@ class Traffic:
             seconds=self._timing.lease.total_seconds(),
         )
 
-    def _renew(
-        self, rollout: Rollout, watched: _Watched, fence: int, report: gate.GateReport | None
-    ) -> None:
+    def _renew(self, rollout: Rollout, watched: _Watched, fence: int) -> None:
         lease_file = self._lease_file(rollout)
-        lease = self._lease(rollout, watched, fence, report)
+        lease = self._lease(rollout, watched, fence)
         if not watchdog.renew(lease_file, lease) and not watchdog.acted(lease_file):
             watchdog.arm(lease_file, lease)  # the watchdog itself was killed
 
-    def _in_time(self, rollout: Rollout, scene: Scene) -> bool:
+    def _in_time(self, rollout: Rollout, scene: Scene, begun: followup.Begun) -> bool:
         """Tell whether a step that was begun may still be carried out: nobody acted meanwhile."""
-        if rollout.state in canary.TERMINAL:
-            return True
+        if rollout.state not in COMMANDING:
+            return True  # nothing moves; what people and the incident are owed is never too late
+        if rollout.request is Act.TAKE_BACK and rollout.state is not RolloutState.TAKING_BACK:
+            return False  # a command that does not get through must not stand before this one
+        # A command that fails for a whole lease is not repeated blindly: what is seen decides.
+        late = scene.now - begun.at > self._timing.lease
         away = scene.last_tick is not None and scene.now - scene.last_tick > self._timing.lease
-        return not scene.watchdog_acted and not away
+        return not (scene.watchdog_acted or away or late)
+
+
+def _asked_until(asked: list[Approval]) -> datetime | None:
+    """Return when the newest question ends, or ended; None when it was answered or never asked."""
+    unanswered = (ApprovalState.ASKED, ApprovalState.WITHDRAWN, ApprovalState.EXPIRED)
+    return asked[-1].expires_at if asked and asked[-1].state in unanswered else None
 
 
 def _last_tick(lease_file: Path) -> datetime | None:
