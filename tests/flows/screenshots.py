@@ -145,7 +145,8 @@ def shoot(browser: Browser, scene: str, folder: Path) -> None:
                 picture = folder / f"{scene}-{width}-{scheme}.png"
                 page.screenshot(path=picture)
                 # A page has few colours; a palette of them keeps the repository small.
-                Image.open(picture).quantize(256, dither=Image.Dither.NONE).save(
+                drawn = Image.open(picture).convert("RGB")
+                drawn.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
                     picture, optimize=True
                 )
                 context.close()
