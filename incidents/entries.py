@@ -35,9 +35,9 @@ def report(stage: Stage, content: Json) -> Draft:
     return Draft(EntryKind.REPORT, {"stage": stage.value, "report": content})
 
 
-def plan(rollout: str, content: Json) -> Draft:
+def plan(rollout: str, content: Json, stage: Stage = Stage.DEPLOY) -> Draft:
     """The deployment plan; the rehearsal's result edits this message."""
-    shown = {"stage": Stage.DEPLOY.value, "report": content, "rollout": rollout}
+    shown = {"stage": stage.value, "report": content, "rollout": rollout}
     return Draft(EntryKind.REPORT, shown, f"plan-{rollout}")
 
 

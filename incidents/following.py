@@ -22,6 +22,7 @@ from incidents.store import Tx
 from incidents.timeline import Draft
 
 _R = schema.stage_run
+HURT = (Status.OPEN, Status.REOPENED)
 
 
 def queue(tx: Tx, number: int, stage: Stage) -> StageRun:
@@ -56,6 +57,9 @@ def apply(
     if say and following.then is not Then.STOP:
         _say(tx, run, outcome, following)
     queued = None
+    if following.offer_contain and incident.status in HURT:
+        # Before the next stage: planning the way back takes a second, a diagnosis takes minutes.
+        queue(tx, run.incident, Stage.CONTAIN)
     if following.then is Then.RESOLVED and Status.RESOLVED in lifecycle.MOVES[incident.status]:
         moves.move(tx, incident, Status.RESOLVED, MACHINE, {"stage": run.stage.value})
     elif following.then is Then.MITIGATED and Status.MITIGATED in lifecycle.MOVES[incident.status]:

@@ -52,11 +52,14 @@ IMPOSSIBLE = Next(None, _T.IMPOSSIBLE)
 # The whole behaviour on one screen; what is not listed is IMPOSSIBLE, CANCELLED always stops.
 NEXT: dict[tuple[Stage, Outcome], Next] = {
     (_S.TRIAGE, _O.DONE): Next(_S.DIAGNOSE),
+    (_S.TRIAGE, _O.RECENT_CHANGE): Next(_S.DIAGNOSE, offer_contain=True),
     (_S.TRIAGE, _O.NO_INCIDENT): _HUMAN,
     (_S.TRIAGE, _O.FAILED): Next(_S.DIAGNOSE),
     (_S.CONTAIN, _O.VERIFIED): Next(None, _T.MITIGATED),
     (_S.CONTAIN, _O.REFUSED): _STOP,
     (_S.CONTAIN, _O.EXPIRED): _STOP,
+    (_S.CONTAIN, _O.TAKEN_BACK): _STOP,  # the thread tells; diagnosis goes on all the while
+    (_S.CONTAIN, _O.HELD): _HUMAN,
     (_S.CONTAIN, _O.FAILED): _STOP,
     (_S.DIAGNOSE, _O.CONFIRMED): Next(_S.PATCH),
     (_S.DIAGNOSE, _O.LIKELY): Next(_S.PATCH),

@@ -53,6 +53,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     NO_INCIDENT = "no incident"
+    RECENT_CHANGE = "recent change"  # a P0, and a deploy lies just before its onset
     CONFIRMED = "confirmed"
     LIKELY = "likely"
     INCONCLUSIVE = "inconclusive"

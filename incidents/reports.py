@@ -291,6 +291,8 @@ class DeploymentPlan(Frozen):
     rollback_command: str = ""
     rehearsal: str = ""
     traffic: str = ""  # how many requests the verdicts need and how long that takes
+    stable_carries_incident: bool = True  # then stable is no yardstick for the canary
+    lost: tuple[str, ...] = ()  # what going back to an older version takes away: commit subjects
     messages: tuple[tuple[str, str], ...] = ()  # (audience, text)
     afterwards: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()

@@ -22,21 +22,44 @@ APPROVAL_SECONDS = 1800.0
 TYPICAL_SHARE = 0.01
 LATENCY_FLOOR_MS = 25.0
 BACK_TO_SAFETY = "taking back leads to a version without the incident"
+AFTER_A_FIX = (
+    "merge the fix into the release branch, so that the next deploy does not undo it",
+    "write the review, with or without a code cause",
+)
+AFTER_A_RETURN = (
+    "the diagnosis goes on; what the newer version brought is missing until a fix is out",
+    "stop ordinary deploys of the release branch: they would bring the incident back",
+)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be deployed and what is there. Revisions are full commit ids."""
+    """What is to be deployed and what is there. Revisions are full commit ids.
+
+    Without a patch it is a version that ran in production before: a way back, not a fix.
+    """
 
     service: str
     driver: str
     severity: Severity
-    patch: Patch
+    patch: Patch | None
     revision: str
     stable_revision: str
     last_good_revision: str | None
     stable_carries_incident: bool = True
     last_good_deployable: bool = True
+    migrates: bool = False  # between a version that ran before and stable lies a migration
+    lost: tuple[str, ...] = ()  # the subjects of the commits that going back takes away
+
+    @property
+    def digest(self) -> str:
+        """What an approval names: the patch's digest; a commit's id is the digest of a version."""
+        return self.patch.digest if self.patch else self.revision
+
+    @property
+    def migration(self) -> bool:
+        """Whether data written meanwhile may not fit the other version."""
+        return self.patch.migration if self.patch else self.migrates
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,13 @@ def choose_safe(subject: Subject) -> Safe:
     if not subject.stable_carries_incident:
         why = "Stable does not carry the incident."
         return Safe(SafeVersion.STABLE, subject.stable_revision, why, broken=False)
-    if subject.patch.migration:
+    if good == subject.revision:
+        why = (
+            "What is rolled out is the last good version itself: taking back means returning to "
+            "the broken one."
+        )
+        return Safe(SafeVersion.STABLE, subject.stable_revision, why, broken=True)
+    if subject.migration:
         why = (
             "The change contains a migration, so an older release may not fit the data: taking "
             "back means returning to the broken version."
@@ -193,7 +222,7 @@ def build_plan(
     chosen = phases(subject.severity, abilities, gates)
     traffic = estimate_traffic(requests_per_minute, chosen[0], gates)
     gaps = []
-    if subject.patch.migration:
+    if subject.migration:
         gaps.append("The change contains a migration: it never goes out without people's word.")
     if safe.broken:
         gaps.append(safe.why)
@@ -214,12 +243,14 @@ def build_plan(
         last_good_revision=subject.last_good_revision,
         safe_version=safe.version.value,
         safe_why=safe.why,
-        patch_digest=subject.patch.digest,
+        patch_digest=subject.digest,
+        stable_carries_incident=subject.stable_carries_incident,
+        lost=subject.lost,
         phases=chosen,
         watched=_criteria(gates),
         checklist=(
             *checklist,
-            Check(text="no migration in the change", passed=not subject.patch.migration),
+            Check(text="no migration in the change", passed=not subject.migration),
             Check(
                 text="taking back leads to a version without the incident", passed=not safe.broken
             ),
@@ -228,15 +259,18 @@ def build_plan(
         rollback_command=rollback_command,
         traffic=traffic.text,
         messages=_messages(subject),
-        afterwards=(
-            "merge the fix into the release branch, so that the next deploy does not undo it",
-            "write the review, with or without a code cause",
-        ),
+        afterwards=AFTER_A_FIX if subject.patch else AFTER_A_RETURN,
         gaps=tuple(gaps),
     )
 
 
 def _messages(subject: Subject) -> tuple[tuple[str, str], ...]:
+    if subject.patch is None:
+        return (
+            ("support", f"{subject.service} goes back to an earlier version, in steps."),
+            ("status page", f"We return {subject.service} to an earlier version while we look for "
+             "the cause. We watch every step."),
+        )  # fmt: skip
     fix = subject.patch.title or "a fix"
     return (
         ("support", f"A fix for {subject.service} is being rolled out in steps: {fix}."),
@@ -254,6 +288,12 @@ def plan_hash(plan: DeploymentPlan) -> str:
 def default_gates(*, fingerprints: bool, hotfix: bool) -> gate.Gates:
     """Return the gates of an ordinary rollout; `hotfix`: stable carries the incident."""
     return gate.Gates(new_errors=fingerprints, hotfix=hotfix, latency_floor_ms=LATENCY_FLOOR_MS)
+
+
+def is_healthy(requests: int, errors: int) -> bool:
+    """Return whether these counts pass the error gate: under its limit at its own odds."""
+    limit = gate.Gates().max_error_rate or 0.0
+    return evalues.missing_requests(errors, requests, limit, log(gate.PASS_ODDS)) == 0
 
 
 def may_go_alone(mode: RunMode, verdict: Verdict, patch: Patch) -> str | None:
