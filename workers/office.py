@@ -66,28 +66,33 @@ class Office:
 @contextmanager
 def opened(process: Settings, owner: str, *, key: bytes | None = None) -> Iterator[Office]:
     """Open the store and read the services; `key` verifies approvals (the controller's only)."""
-    services = {one.name: one for one in load_services(process.file)}
     store = Store(process.database)
     try:
-        yield Office(
-            settings=process,
-            services=services,
-            store=store,
-            incidents=Incidents(store),
-            stages=Stages(store),
-            timeline=Timeline(store),
-            approvals=Approvals(store, Access(services, chat_configured=False), key),
-            rollouts=Rollouts(store),
-            timers=Timers(store),
-            leases=Leases(store),
-            ledger=Ledger(store),
-            costs=Costs(store),
-            action_items=ActionItems(store),
-            known=KnownIncidents(store),
-            owner=owner,
-        )
+        yield over(store, process, owner, key=key)
     finally:
         store.close()
+
+
+def over(store: Store, process: Settings, owner: str, *, key: bytes | None = None) -> Office:
+    """Return an office over an open store; whoever opened it closes it."""
+    services = {one.name: one for one in load_services(process.file)}
+    return Office(
+        settings=process,
+        services=services,
+        store=store,
+        incidents=Incidents(store),
+        stages=Stages(store),
+        timeline=Timeline(store),
+        approvals=Approvals(store, Access(services, chat_configured=False), key),
+        rollouts=Rollouts(store),
+        timers=Timers(store),
+        leases=Leases(store),
+        ledger=Ledger(store),
+        costs=Costs(store),
+        action_items=ActionItems(store),
+        known=KnownIncidents(store),
+        owner=owner,
+    )
 
 
 def owner_of(pid: int) -> str:
