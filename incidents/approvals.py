@@ -169,6 +169,19 @@ class Approvals:
             _say(tx, approval, EntryKind.WITHDRAWN, person, {})
             return Decision(True, "withdrawn", _get(tx, approval_id))
 
+    def drop(self, rollout: str) -> bool:
+        """Supersede the open question of a rollout; False when somebody has said yes to it."""
+        with self._store.write() as tx:
+            mine = tx.run(select(_A).where(_A.c.rollout == rollout)).all()
+            for approval in map(rows.approval, mine):
+                rows.lock_incident(tx, approval.incident)
+            given = _A.c.state.in_((_S.GRANTED, _S.USED))
+            if tx.run(select(_A.c.id).where(_A.c.rollout == rollout, given)).first() is not None:
+                return False
+            open_ = (_A.c.rollout == rollout, _A.c.state.in_(TAKES_ANSWERS))
+            tx.run(update(_A).where(*open_).values(state=_S.SUPERSEDED))
+            return True
+
     def expire_due(self) -> list[Approval]:
         """Expire what is past its time, a yes that was never used included, and return it."""
         states = (*TAKES_ANSWERS, _S.GRANTED)

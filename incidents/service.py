@@ -19,6 +19,7 @@ from incidents.models import (
     EntryKind,
     Incident,
     Person,
+    RolloutState,
     RunState,
     ServiceRole,
     Severity,
@@ -317,11 +318,18 @@ def _go_on_with(tx: Tx, incident: int, service: str) -> None:
 
 def _refuse_open_rollout(tx: Tx, incident: Incident) -> None:
     rollout = schema.rollout
-    where = (
-        rollout.c.incident == incident.number,
-        rollout.c.state.not_in(schema.ENDED_ROLLOUTS),
+    open_ = (
+        select(rollout.c.id, rollout.c.state, _R.c.stage)
+        .join(_R, _R.c.id == rollout.c.stage_run)
+        .where(
+            rollout.c.incident == incident.number,
+            rollout.c.state.not_in(schema.ENDED_ROLLOUTS),
+        )
     )
-    if (found := tx.run(select(rollout.c.id).where(*where)).first()) is not None:
+    # An offer that nobody took has moved nothing; calling off drops it.
+    offer = (RolloutState.PLANNED, Stage.CONTAIN)
+    found = next((one for one in tx.run(open_) if (one.state, one.stage) != offer), None)
+    if found is not None:
         raise errors.WrongState(
             f"{incident.id} has the open rollout {found.id!r}; let it end or take it back first.",
             incident_id=incident.id,

@@ -149,6 +149,24 @@ class Stages:
             ready = {"state": RunState.READY, "woken_at": None, "not_before": None}
             return tx.change(update(_R).where(*where).values(**ready)) == 1
 
+    def resume_turns(self) -> list[int]:
+        """Make runs ready that waited because another rollout of their service was open."""
+        rollout = schema.rollout
+        own = select(rollout.c.id).where(rollout.c.stage_run == _R.c.id)
+        taken = select(rollout.c.id).where(
+            rollout.c.service == _R.c.service, rollout.c.state.not_in(schema.ENDED_ROLLOUTS)
+        )
+        where = (
+            _R.c.state == RunState.WAITING,
+            _R.c.service.is_not(None),
+            _R.c.stage.in_((Stage.CONTAIN, Stage.DEPLOY)),
+            ~own.exists(),
+            ~taken.exists(),
+        )
+        with self._store.read() as tx:
+            waiting = list(tx.run(select(_R.c.id).where(*where).order_by(_R.c.id)).scalars())
+        return [run_id for run_id in waiting if self.resume(run_id)]
+
     def retry(self, run_id: int, fence: int, after: timedelta, error: str) -> StageRun | None:
         """Give a run back after a temporary failure; None when its tries are spent."""
         with self._store.write() as tx:
