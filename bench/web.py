@@ -5,7 +5,10 @@ same fifty stored one after the other by calling the commands, without a server.
 """
 
 import asyncio
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -48,7 +51,7 @@ def rows() -> list[Row]:
         room = _room(store)
         with _serving(room) as address:
             token = room.tokens.add("bench", OPERATOR)
-            took = asyncio.run(_fire(address, token))
+            took = _fired(address, token)
         anchor = _one_by_one(room)
         store.close()
     worst = statistics.quantiles(took, n=100)[98]
@@ -63,6 +66,18 @@ def rows() -> list[Row]:
             "anchor_is": f"the same {AT_ONCE} one after the other, without a server",
         }
     ]
+
+
+def _fired(address: str, token: str) -> list[float]:
+    """Ask from a process of its own: in ours the client would wait for the server's interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.web", "--fire"],
+        input=json.dumps([address, token]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [float(one) for one in json.loads(done.stdout)]
 
 
 async def _fire(address: str, token: str) -> list[float]:
@@ -141,7 +156,10 @@ def _room(store: Store) -> Room:
 
 
 def main() -> None:
-    """Print the rows."""
+    """Print the rows, or be the client of another process that does."""
+    if sys.argv[1:] == ["--fire"]:
+        print(json.dumps(asyncio.run(_fire(*json.load(sys.stdin)))))
+        return
     for one in rows():
         print(
             f"{one['what']}: {one['value']:.0f} ms (aim {one['aim']}; {one['anchor_is']}: "

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.web.facts import Facts
 from incidents.models import (
+    ActionItem,
     Approval,
     Incident,
     Json,
@@ -52,6 +53,7 @@ def whole(facts: Facts) -> Json:
         "approvals": [_approval(approval) for approval in facts.asked],
         "rollout": None if facts.rollout is None else _rollout(facts.rollout),
         "cost": str(facts.cost),
+        "action_items": [_item(item) for item in facts.items],
     }
 
 
@@ -119,6 +121,17 @@ def _rollout(rollout: Rollout) -> Json:
         "result": None if rollout.result is None else rollout.result.value,
         "reason": rollout.reason,
         "deadline": _at(rollout.deadline),
+    }
+
+
+def _item(item: ActionItem) -> Json:
+    return {
+        "id": item.id,
+        "text": item.text,
+        "owner": item.owner,
+        "due": _at(item.due),
+        "check": item.check,
+        "done_at": _at(item.done_at),
     }
 
 

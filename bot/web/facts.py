@@ -13,6 +13,7 @@ from bot.web.room import Room
 from incidents import errors
 from incidents.models import (
     Act,
+    ActionItem,
     Approval,
     Bucket,
     EntryKind,
@@ -45,6 +46,7 @@ class Facts:
     rollout: Rollout | None  # the open one, else the last
     buckets: tuple[Bucket, ...]
     cost: Decimal
+    items: tuple[ActionItem, ...] = ()  # follow-ups, by due date
 
     @property
     def current(self) -> StageRun | None:
@@ -77,6 +79,7 @@ def read(room: Room, number: int) -> Facts:
         rollout=rollout,
         buckets=() if rollout is None else tuple(room.rollouts.buckets(rollout.id)),
         cost=room.costs.total(number),
+        items=tuple(room.action_items.list(number)),
     )
 
 

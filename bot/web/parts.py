@@ -56,6 +56,8 @@ def beside(
             cost=facts.cost,
             approvers=view.approvers(facts, access),
             commands=view.take_back(facts),
+            items=facts.items,
+            now=now,
         ),
     }
 

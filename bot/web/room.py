@@ -63,5 +63,3 @@ class Room:
     hosts: tuple[str, ...] = LOOPBACK  # names under which the page may be asked for, without port
     # Ages in seconds of what else must live, by name; None is unknown.
     beats: Mapping[str, Callable[[], float | None]] = field(default_factory=dict)
-    # The one command that takes traffic back even when Halon is dead, by rollout id.
-    take_back: Callable[[str], str | None] = lambda rollout: None

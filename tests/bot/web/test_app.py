@@ -8,7 +8,7 @@ from bot.port import Message, Tone
 from incidents.models import ApprovalState, Severity, Stage
 from incidents.policy import OPERATOR, Access
 from tests.bot.web import rooms
-from tests.incidents.builders import World
+from tests.incidents.builders import START, World
 
 
 def test_a_typed_line_opens_an_incident_and_says_which(house: rooms.House) -> None:
@@ -91,6 +91,19 @@ def test_the_api_tells_stages_questions_and_rollout(house: rooms.House) -> None:
     assert [Stage.TRIAGE.value, Stage.DEPLOY.value] == [one["stage"] for one in whole["stages"]]
     assert (None, "0") == (whole["verdict"], whole["cost"])
     assert ["INC-1"] == [one["id"] for one in listed]
+
+
+def test_follow_ups_are_on_the_page_and_in_the_api(house: rooms.House) -> None:
+    incident = house.open()
+    house.world.action_items.add(
+        incident.number, "Buy as a guest <b>", "@payments", START, None, OPERATOR
+    )
+    with house.client() as client:
+        (item,) = client.get("/api/incidents/INC-1").json()["action_items"]
+        page = client.get("/INC-1").text
+
+    assert ("Buy as a guest <b>", "@payments") == (item["text"], item["owner"])
+    assert "Buy as a guest &lt;b&gt;" in page
 
 
 def test_the_timeline_comes_with_its_chain(house: rooms.House) -> None:
