@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
+from agents.builtin import chronicle
 from agents.builtin import picture as picture_of
 from agents.builtin.logs import TemplateCount
 from agents.builtin.picture import Picture
@@ -62,19 +63,18 @@ def timeline(picture: Picture, ids: dict[str, str]) -> tuple[Claim, ...]:
     moments: list[tuple[datetime, Claim]] = []
     for item in picture.released[-8:]:
         found = picture_of.commit_evidence(picture, item.revision)
-        text = (
-            f"{item.at.isoformat()} {picture.name(item.revision)} reached production ({item.name})"
-        )
+        name = picture.name(item.revision)
+        text = f"{chronicle.moment(item.at)} {name} reached production ({item.name})"
         moments.append((item.at, Claim(text=text, evidence=(found,))))
     if culprit := picture.decision.culprit:
         commit = picture.bench.source.commit(culprit)
         claim = Claim(
-            text=f"{commit.committed_at.isoformat()} {picture.name(culprit)} was committed",
+            text=f"{chronicle.moment(commit.committed_at)} {picture.name(culprit)} was committed",
             evidence=(picture_of.commit_evidence(picture, culprit),),
         )
         moments.append((commit.committed_at, claim))
     if picture.onset is not None:
-        text = f"{picture.onset.isoformat()} the failures began"
+        text = f"{chronicle.moment(picture.onset)} the failures began"
         moments.append(
             (picture.onset, Claim(text=text, evidence=_log_evidence(picture), inferred=True))
         )
@@ -89,18 +89,19 @@ def _log_evidence(picture: Picture) -> tuple[str, ...]:
 def changes(picture: Picture) -> tuple[str, ...]:
     """Return the recorded changes, else the newest commits."""
     lines = [
-        f"{item.at.isoformat()} {item.name}: {picture.name(item.revision)}"
+        f"{chronicle.moment(item.at)} {item.name}: {picture.name(item.revision)}"
         for item in reversed(picture.released)
     ]
     lines += [
-        f"{item.at.isoformat()} {item.kind}: {item.note or item.after or ''} ({item.source})"
+        f"{chronicle.moment(item.at)} {item.kind}: {item.note or item.after or ''} ({item.source})"
         for item in picture.bench.case.changes
         if item.kind is not models.ChangeKind.DEPLOY
     ]
     if not lines:
         recent = picture.bench.source.window(None, picture.head, 10)
         lines = [
-            f"{c.committed_at.isoformat()} {c.sha[:12]} {c.subject[:100]}" for c in reversed(recent)
+            f"{chronicle.moment(c.committed_at)} {c.sha[:12]} {c.subject[:100]}"
+            for c in reversed(recent)
         ]
     return tuple(lines[:CHANGES])
 
@@ -116,7 +117,7 @@ def whys(picture: Picture, symptoms: Sequence[Claim], ids: dict[str, str]) -> tu
     top = next((item for item in picture.ranked if item.path and item.line), None)
     if top is not None and (culprit is None or top.commit.sha == culprit):
         found = picture_of.commit_evidence(picture, top.commit.sha)
-        chain.append(Claim(text=f"Because of what {top.path}:{top.line} does.", evidence=(found,)))
+        chain.append(Claim(text=_place(picture, top.path, top.line), evidence=(found,)))
     if culprit is not None:
         refs = picture_of.evidence_of(picture, ids, culprit) or (
             picture_of.commit_evidence(picture, culprit),
@@ -134,6 +135,14 @@ def whys(picture: Picture, symptoms: Sequence[Claim], ids: dict[str, str]) -> tu
     elif picture.decision.verdict is Verdict.NO_CODE_CAUSE and picture.outside:
         chain.append(Claim(text=f"Because of {picture.outside[0].what}.", inferred=True))
     return tuple(chain)
+
+
+def _place(picture: Picture, path: str | None, line: int | None) -> str:
+    """Say what the code does at a place, in the code's own words where they can be read."""
+    lines = (picture.bench.repository.show(picture.head, path or "") or b"").splitlines()
+    if line is None or not 0 < line <= len(lines):
+        return f"Because of what {path}:{line} does."
+    return f"Because {path}:{line} says “{lines[line - 1].decode('utf-8', 'replace').strip()[:120]}”."
 
 
 def impact(picture: Picture) -> Impact:

@@ -8,38 +8,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from agents.builtin import chronicle
 from agents.builtin.workbench import ENGINE, Workbench
-from agents.case import Case, History
+from agents.case import Case
 from incidents import models, reports
 from incidents.models import EntryKind, Severity, Verdict
 from incidents.reports import ActionItemDraft, Claim
 
-TIMELINE = 60
 DUE_DAYS = {Severity.P0: 3, Severity.P1: 7, Severity.P2: 14, Severity.P3: 30}
 SLOW_DETECTION = timedelta(minutes=5)
-TOLD: dict[EntryKind, str] = {
-    EntryKind.OPENED: "the incident was opened",
-    EntryKind.SUGGESTED: "triage finished",
-    EntryKind.STAGE_STARTED: "a stage began",
-    EntryKind.REPORT: "a report was posted",
-    EntryKind.DECISION: "the next step was decided",
-    EntryKind.QUESTION: "an approval was asked",
-    EntryKind.APPROVED: "it was approved",
-    EntryKind.WITHDRAWN: "an approval was withdrawn",
-    EntryKind.REFUSED: "a vote was not accepted",
-    EntryKind.PHASE: "the rollout moved",
-    EntryKind.TAKEN_BACK: "the rollout was taken back",
-    EntryKind.HELD: "the rollout was held",
-    EntryKind.STATUS: "the status changed",
-    EntryKind.SEVERITY: "the severity changed",
-    EntryKind.OWNER: "the commander changed",
-    EntryKind.NOTE: "a note was written",
-    EntryKind.CHANGE: "a change was recorded",
-    EntryKind.NEEDS_HUMAN: "people were called",
-    EntryKind.OVERDUE: "a stage missed its target",
-    EntryKind.DELIVERED: "the fix reached the release branch",
-    EntryKind.TROUBLE: "something of Halon's went wrong",
-}
 
 
 def review(bench: Workbench) -> reports.Review:
@@ -55,7 +32,7 @@ def write(case: Case) -> reports.Review:
         title=_title(case),
         summary=_summary(case),
         details=tuple(_details(case)),
-        timeline=tuple(_timeline(history)),
+        timeline=tuple(chronicle.told(history.timeline)),
         whys=found.whys if found else (),
         contributing=tuple(_contributing(case)),
         impact=found.impact if found else reports.Impact(note="No diagnosis was made."),
@@ -118,7 +95,7 @@ def _details(case: Case) -> Iterator[tuple[str, str]]:
     if incident is not None:
         yield "Service", incident.service or "not named"
         yield "Status", str(incident.status)
-        yield "Opened", incident.opened_at.isoformat()
+        yield "Opened", chronicle.moment(incident.opened_at)
         moments: tuple[tuple[str, datetime | None], ...] = (
             ("Onset", incident.onset),
             ("Acknowledged", incident.acknowledged_at),
@@ -126,7 +103,7 @@ def _details(case: Case) -> Iterator[tuple[str, str]]:
             ("Resolved", incident.resolved_at),
         )
         for name, at in moments:
-            yield name, at.isoformat() if at else "not recorded"
+            yield name, chronicle.moment(at) if at else "not recorded"
     if found is not None:
         yield "Verdict", str(found.verdict)
         yield "Broken revision", found.revision
@@ -134,40 +111,6 @@ def _details(case: Case) -> Iterator[tuple[str, str]]:
             yield "Change at fault", found.culprit
     if case.patch is not None:
         yield "Remedy", f"{case.patch.remedy}: {case.patch.title}"
-
-
-def _timeline(history: History) -> Iterator[Claim]:
-    for entry in history.timeline[:TIMELINE]:
-        what = TOLD.get(entry.kind)
-        if what is None:
-            continue
-        detail = _detail(entry)
-        yield Claim(
-            text=f"{entry.at.isoformat()} {what}{': ' + detail if detail else ''}",
-            evidence=(f"T{entry.sequence}",),
-        )
-    if len(history.timeline) > TIMELINE:
-        yield Claim(text=f"… and {len(history.timeline) - TIMELINE} further entries")
-
-
-def _detail(entry: models.TimelineEntry) -> str:
-    """Return the few words of an entry's content that tell it apart; purged content has none."""
-    words = []
-    for key in (
-        "stage",
-        "report",
-        "verdict",
-        "outcome",
-        "status",
-        "severity",
-        "percent",
-        "next",
-        "sentence",
-    ):
-        value = entry.content.get(key)
-        if isinstance(value, str | int | float) and value != "":
-            words.append(str(value))
-    return ", ".join(words)[:200]
 
 
 def _contributing(case: Case) -> Iterator[Claim]:
