@@ -142,7 +142,8 @@ def _place(picture: Picture, path: str | None, line: int | None) -> str:
     lines = (picture.bench.repository.show(picture.head, path or "") or b"").splitlines()
     if line is None or not 0 < line <= len(lines):
         return f"Because of what {path}:{line} does."
-    return f"Because {path}:{line} says “{lines[line - 1].decode('utf-8', 'replace').strip()[:120]}”."
+    said = lines[line - 1].decode("utf-8", "replace").strip()[:120]
+    return f"Because {path}:{line} says “{said}”."
 
 
 def impact(picture: Picture) -> Impact:
