@@ -56,7 +56,7 @@ def test_a_fix_goes_from_10_to_100_percent_and_nothing_is_lost(production: Produ
     with Load(production, clients=2, pause=0.01).running() as load:
         load.at_least(50)
         done = run.run(180)
-    run.monitor.close()  # type: ignore[attr-defined]
+    run.monitor.close()
     assert RolloutState.DONE is done.state, done.reason
     assert [Do.PREPARE, Do.ARM, Do.SHIFT, Do.SHIFT, Do.SHIFT, Do.MITIGATED, Do.PROMOTE] == [
         step.do for _, step in run.steps if step.do not in (Do.FINISH, Do.EXTEND)
@@ -77,7 +77,7 @@ def test_a_fix_that_fails_in_production_goes_back_to_the_last_good_version(
         load.at_least(50)
         done = run.run(60)
         load.at_least(20)
-    run.monitor.close()  # type: ignore[attr-defined]
+    run.monitor.close()
     assert (RolloutState.TAKEN_BACK, True) == (done.state, done.latched)
     assert {"200", "500"} == set(load.statuses)
     assert good == production.seen()["stable"]["revision"]
