@@ -48,6 +48,7 @@ class Controller:
             self._try(self.tick)
             stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
         self._pool.shutdown(wait=True)
+        self._traffic.close()
         self._desk.leases.release(LEADER, self._desk.owner)
 
     def tick(self) -> bool:

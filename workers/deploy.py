@@ -4,12 +4,14 @@ Called by `workers.stages`. It writes what is to be done and gives the worker ba
 alone moves traffic (`workers.traffic`), and it ends this run when the rollout has ended.
 """
 
+import contextlib
 import shlex
+from collections.abc import Callable
 from datetime import timedelta
 
 from agents import git
 from incidents import crash, entries, errors, models, reports
-from incidents.approvals import Question
+from incidents.approvals import THROUGH, Question
 from incidents.models import (
     MACHINE,
     Act,
@@ -37,17 +39,48 @@ ASKED = crash.register("plan.asked", "people are asked, the worker still holds t
 
 def plan(job: Job) -> Ending | None:
     """Plan the rollout of the tested patch and ask for its start; None: the controller goes on."""
+    if _stored(job) is None and (other := taken(job)) is not None:
+        said = f"waiting for rollout {other.id}: one stage at a time changes production"
+        told = (entries.progress(job.run, said),)
+        job.office.stages.wait(job.run.id, job.run.fence, told)
+        return None  # the controller wakes this run when production is free
+    return submit(job, _planned, Act.START)
+
+
+def taken(job: Job) -> Rollout | None:
+    """Return another open rollout of the service; one that is only an offer is asked to give way.
+
+    An offer that has its yes is no offer any more and goes first.
+    """
+    others = [
+        one
+        for one in job.office.rollouts.open_rollouts(job.service.name)
+        if one.stage_run != job.run.id
+    ]
+    for other in others:
+        offered = job.office.stages.get(other.stage_run).stage is Stage.CONTAIN
+        if other.state is RolloutState.PLANNED and offered and job.run.stage is Stage.DEPLOY:
+            if job.office.approvals.drop(other.id):
+                job.office.rollouts.request(other.id, Act.TAKE_BACK, MACHINE)
+    return others[0] if others else None
+
+
+def submit(job: Job, planned: Callable[[Job], Rollout | Ending], act: Act) -> Ending | None:
+    """Store the planned rollout, show its plan, ask for it; None: the controller goes on."""
     rollout = _stored(job)
     if rollout is None:
-        planned = _planned(job)
-        if isinstance(planned, Ending):
-            return planned
-        rollout = job.office.rollouts.create(planned, job.run.fence)
+        made = planned(job)
+        if isinstance(made, Ending):
+            return made
+        try:
+            rollout = job.office.rollouts.create(made, job.run.fence)
+        except errors.WrongState as error:  # another one came between the look and now
+            raise errors.TemporaryFailure(error.message, incident_id=job.incident.id) from error
     crash.point(STORED)
     # The plan stands above the question: nobody should answer before having read it.
-    entry = entries.plan(rollout.id, rollout.plan)
+    entry = entries.plan(rollout.id, rollout.plan, job.run.stage)
     job.office.timeline.append_once(job.incident.number, entry, MACHINE)
-    _ask(job, rollout)
+    _ask(job, rollout, act)
     crash.point(ASKED)
     job.office.stages.wait(job.run.id, job.run.fence)
     return None
@@ -79,7 +112,7 @@ def _planned(job: Job) -> Rollout | Ending:
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
-    return _rollout(job, fix, made)
+    return rollout(job, made)
 
 
 def _refusal(job: Job) -> str | None:
@@ -118,16 +151,31 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
         revision=branched.revision,
         stable_revision=seen.stable_revision,
         last_good_revision=_last_good(job, fix),
+        stable_carries_incident=_carries(job, fix, seen.stable_revision),
     )
     monitor = wiring.monitor(job.service, job.office.folder, timing)
     safe = plans.choose_safe(subject)
+    carries = subject.stable_carries_incident
     return plans.build_plan(
         subject,
         abilities=deployer.abilities,
-        gates=plans.default_gates(fingerprints=monitor.fingerprints, hotfix=True),
-        requests_per_minute=_traffic(job, timing),
+        gates=plans.default_gates(fingerprints=monitor.fingerprints, hotfix=carries),
+        requests_per_minute=traffic(job, timing),
         rollback_command=shlex.join(deployer.take_back_argv(safe.revision, port.NEWEST)),
     )
+
+
+def _carries(job: Job, fix: reports.Patch, stable: str) -> bool:
+    """Tell whether production still runs the incident; what nobody knows counts as yes."""
+    for run in job.office.incidents.runs(job.incident.number):
+        if (run.stage, run.outcome) == (Stage.CONTAIN, Outcome.VERIFIED) and run.report is not None:
+            returned = reports.DeploymentPlan.model_validate(run.report)
+            if returned.revision == stable:  # production itself has shown that it is healthy
+                return False
+    if fix.culprit is None:
+        return True
+    with cases.repository(job.office, job.service) as mirror:
+        return contains(mirror, stable, fix.culprit)
 
 
 def _last_good(job: Job, fix: reports.Patch) -> str | None:
@@ -142,29 +190,32 @@ def _last_good(job: Job, fix: reports.Patch) -> str | None:
     ]
     with cases.repository(job.office, job.service) as mirror:
         for revision in reversed(deploys):
-            if not _contains(mirror, revision, fix.culprit):
+            if not contains(mirror, revision, fix.culprit):
                 return mirror.resolve(revision)
     return None  # a revision that never ran in production is no version to flee to
 
 
-def _contains(mirror: git.Repository, revision: str, culprit: str) -> bool:
+def contains(mirror: git.Repository, revision: str, culprit: str) -> bool:
+    """Tell whether a revision has the culprit in it; yes when the repository cannot say."""
     try:
         return mirror.is_ancestor(culprit, mirror.resolve(revision))
     except errors.NotFound:
         return True  # not ours to judge, so not safe either
 
 
-def _traffic(job: Job, timing: Timing) -> float | None:
+def traffic(job: Job, timing: Timing) -> float | None:
     """Return requests per minute over the last two minutes, None when nothing was measured."""
     monitor = wiring.monitor(job.service, job.office.folder, timing)
     until = job.office.store.now()
-    buckets = monitor.buckets(models.Version.STABLE, until - timedelta(minutes=2), until)
+    with contextlib.closing(monitor):
+        buckets = monitor.buckets(models.Version.STABLE, until - timedelta(minutes=2), until)
     counted = [bucket for bucket in buckets if bucket.requests is not None]
     seconds = sum(bucket.seconds for bucket in counted)
     return sum(b.requests or 0 for b in counted) / seconds * 60 if seconds else None
 
 
-def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Rollout:
+def rollout(job: Job, made: reports.DeploymentPlan) -> Rollout:
+    """Return the rollout of a plan, before anything of it has moved."""
     return Rollout(
         id=_name(job),
         incident=job.incident.number,
@@ -174,7 +225,7 @@ def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Roll
         revision=made.revision,
         stable_revision=made.stable_revision,
         last_good_revision=made.last_good_revision,
-        patch_digest=fix.digest,
+        patch_digest=made.patch_digest,
         plan=made.model_dump(mode="json"),
         plan_hash="",  # the store sets it
         phase=0,
@@ -187,28 +238,29 @@ def _rollout(job: Job, fix: reports.Patch, made: reports.DeploymentPlan) -> Roll
     )
 
 
-def _ask(job: Job, rollout: Rollout) -> None:
+def _ask(job: Job, rollout: Rollout, act: Act) -> None:
     phases = reports.DeploymentPlan.model_validate(rollout.plan).phases
     found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
     job.office.approvals.ask(
         Question(
             incident=job.incident.number,
             service=job.service.name,
-            act=Act.START,
-            scope=str(phases[0].percent),
+            act=act,
+            scope=_scope(act, phases),
             patch_digest=rollout.patch_digest,
             plan_hash=rollout.plan_hash,
             key=f"{rollout.id}-start",
             rollout=rollout.id,
-            verdict=found.verdict if found else Verdict.INCONCLUSIVE,
+            verdict=found.verdict if found else _UNDIAGNOSED[act],
             expires=Timing.scaled(job.office.settings.time_scale).approval,
         )
     )
 
 
-def contain(job: Job) -> Ending:
-    """Return to the last good version without waiting for a fix."""
-    raise errors.PermanentFailure(
-        "Containing by itself is not offered here; `/incident rollback` takes a canary back.",
-        incident_id=job.incident.id,
-    )
+# The way back is offered before anything is diagnosed, and rests on what production showed.
+_UNDIAGNOSED = {Act.START: Verdict.INCONCLUSIVE, Act.REDEPLOY: None}
+
+
+def _scope(act: Act, phases: tuple[reports.PhasePlan, ...]) -> str:
+    """Return how far a yes reaches: a fix is asked for step by step, the way back once."""
+    return f"{THROUGH}{phases[-1].percent}" if act is Act.REDEPLOY else str(phases[0].percent)

@@ -78,6 +78,11 @@ class Traffic:
         self._watched: dict[str, _Watched] = {}
         self._following = FollowUp(desk, self._timing)
 
+    def close(self) -> None:
+        """Let go of everything that is watched; the next tick looks anew."""
+        while self._watched:
+            self._watched.popitem()[1].monitor.close()
+
     def tick(self, rollout_id: str, fence: int) -> None:
         """Look at a rollout once and do what the table says."""
         rollout = self._desk.rollouts.get(rollout_id)
@@ -232,7 +237,7 @@ class Traffic:
         crash.point(FOLLOWED, begun.do.value)
         self._desk.rollouts.save(rollout, fence, DONE, {"step": begun.sequence})
         if rollout.state in canary.TERMINAL:
-            self._watched.pop(rollout.id, None)
+            self._watched.pop(rollout.id).monitor.close()
 
     def _begun(self, rollout: Rollout) -> followup.Begun | None:
         """Return the newest step if it was written and not done."""

@@ -22,3 +22,7 @@ class Monitor(Protocol):
         `errors.TemporaryFailure` when the source cannot be asked at all.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of what is held open between readings; may be asked again all the same."""
+        ...
