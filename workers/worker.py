@@ -90,10 +90,10 @@ def run(queue: str, connection: Redis, name: str) -> None:
     """Work until told to stop. Everything heavy is imported first, so that no child pays for it."""
     for dotted in sorted(jobs.ALLOWED):
         importlib.import_module(dotted.rpartition(".")[0])
-    worker = make(queue, connection, name)
     gc.collect()
     gc.freeze()
     try:
+        worker = make(queue, connection, name)
         worker.work(logging_level="WARNING", with_scheduler=False)
     except RedisError as error:
         raise errors.TemporaryFailure(f"Redis does not answer: {error}") from error

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,16 @@ def child(tmp_path: Path, *argv: str, name: str = "one") -> Child:
     return Child(name, argv or SLEEPS, tmp_path / f"{name}.log", {"PATH": os.defpath})
 
 
+def _looking(watching: Supervisor, condition: Callable[[], object]) -> None:
+    """Let the supervisor look until something is so."""
+
+    def look() -> object:
+        watching.look()
+        return condition()
+
+    until(look)
+
+
 @pytest.mark.parametrize("code", [0, 1, 3])
 def test_a_child_that_ends_is_started_again_whatever_its_exit(tmp_path: Path, code: int) -> None:
     deaths: list[tuple[str, int]] = []
@@ -36,7 +46,7 @@ def test_a_child_that_ends_is_started_again_whatever_its_exit(tmp_path: Path, co
     lives = tmp_path / "lives"
     watching.start(child(tmp_path, "/bin/sh", "-c", f"echo life >> {lives}; exit {code}"))
     try:
-        until(lambda: watching.look() or (lives.exists() and lives.read_text().count("life") >= 3))
+        _looking(watching, lambda: lives.exists() and lives.read_text().count("life") >= 3)
     finally:
         watching.stop()
 
@@ -65,7 +75,7 @@ def test_the_death_of_a_child_is_told_with_its_pid(tmp_path: Path) -> None:
     watching = Supervisor(lambda who, pid, code: told.append((pid, code)))
     pid = watching.start(child(tmp_path))
     os.kill(pid, signal.SIGKILL)
-    until(lambda: watching.look() or told)
+    _looking(watching, lambda: told)
     watching.stop()
 
     assert [(pid, -signal.SIGKILL)] == told
@@ -139,7 +149,7 @@ def test_one_that_cannot_be_started_again_now_costs_the_others_nothing(
 
     (tmp_path / "away").rename(program)
 
-    until(lambda: watching.look() or watching.alive("one"))
+    _looking(watching, lambda: watching.alive("one"))
 
 
 def test_an_environment_holds_the_named_and_what_any_program_needs(
