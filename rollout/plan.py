@@ -19,6 +19,7 @@ MINIMUM = {Severity.P0: 120.0, Severity.P1: 300.0}  # the others bake in full
 FULL_MINIMUM = 600.0  # at 100 %, before "mitigated" is said; the validation itself is never cut
 BUCKET_SECONDS = 5.0
 APPROVAL_SECONDS = 1800.0
+LIMIT = gate.Gates().max_error_rate or 0.0  # the share of errors that is taken back
 TYPICAL_SHARE = 0.01
 LATENCY_FLOOR_MS = 25.0
 BACK_TO_SAFETY = "taking back leads to a version without the incident"
@@ -50,6 +51,7 @@ class Subject:
     last_good_deployable: bool = True
     migrates: bool = False  # between a version that ran before and stable lies a migration
     lost: tuple[str, ...] = ()  # the subjects of the commits that going back takes away
+    why: str = ""  # why this version, where it is no fix
 
     @property
     def digest(self) -> str:
@@ -246,6 +248,7 @@ def build_plan(
         patch_digest=subject.digest,
         stable_carries_incident=subject.stable_carries_incident,
         lost=subject.lost,
+        why=subject.why,
         phases=chosen,
         watched=_criteria(gates),
         checklist=(
@@ -292,8 +295,7 @@ def default_gates(*, fingerprints: bool, hotfix: bool) -> gate.Gates:
 
 def is_healthy(requests: int, errors: int) -> bool:
     """Return whether these counts pass the error gate: under its limit at its own odds."""
-    limit = gate.Gates().max_error_rate or 0.0
-    return evalues.missing_requests(errors, requests, limit, log(gate.PASS_ODDS)) == 0
+    return evalues.missing_requests(errors, requests, LIMIT, log(gate.PASS_ODDS)) == 0
 
 
 def may_go_alone(mode: RunMode, verdict: Verdict, patch: Patch) -> str | None:

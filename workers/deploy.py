@@ -57,11 +57,11 @@ def taken(job: Job) -> Rollout | None:
         for one in job.office.rollouts.open_rollouts(job.service.name)
         if one.stage_run != job.run.id
     ]
-    for other in others:
+    for other in others if job.run.stage is Stage.DEPLOY else ():
         offered = job.office.stages.get(other.stage_run).stage is Stage.CONTAIN
-        if other.state is RolloutState.PLANNED and offered and job.run.stage is Stage.DEPLOY:
-            if job.office.approvals.drop(other.id):
-                job.office.rollouts.request(other.id, Act.TAKE_BACK, MACHINE)
+        waits = offered and other.state is RolloutState.PLANNED
+        if waits and job.office.approvals.drop(other.id):
+            job.office.rollouts.request(other.id, Act.TAKE_BACK, MACHINE)
     return others[0] if others else None
 
 

@@ -17,7 +17,7 @@ from incidents import entries, errors, lifecycle, reports
 from incidents.models import MACHINE, Outcome, Stage, Verdict
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
-from workers import cases, deploy, office, review, triage
+from workers import cases, contain, deploy, office, review, triage
 from workers.heartbeat import Heartbeat
 from workers.job import Job
 from workers.office import Office
@@ -126,18 +126,13 @@ def escalate(job: Job) -> Ending:
     )
 
 
-def contain(job: Job) -> Ending:
-    """Return to the last good version; offered, never begun by itself."""
-    return deploy.contain(job)
-
-
 STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
     Stage.TRIAGE: triage.triage,
-    Stage.CONTAIN: contain,
+    Stage.CONTAIN: contain.offer,
     Stage.DIAGNOSE: diagnose,
     Stage.PATCH: patch,
     Stage.TEST: test,
-    Stage.DEPLOY: deploy.plan,  # answers None: the controller goes on from there
+    Stage.DEPLOY: deploy.plan,  # both answer None: the controller goes on from there
     Stage.REVIEW: review.review,
     Stage.ESCALATE: escalate,
 }
