@@ -143,6 +143,8 @@ def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
         if run.stage is Stage.PATCH and run.report is not None:
             found = reports.load(run.report)
             patch = found if isinstance(found, reports.Patch) else None
+        elif run.stage is Stage.CONTAIN:
+            continue  # a way back is no remedy, and its end says nothing about one
         elif patch is not None and run.outcome in (Outcome.REJECT, Outcome.TAKEN_BACK):
             outcome = f"{run.stage.value}: {run.outcome.value}"
             tried.append(case.Tried(patch.remedy, patch.digest, outcome, patch.culprit))

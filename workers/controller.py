@@ -58,6 +58,7 @@ class Controller:
             return False
         self._try(lambda: self._roll(fence))
         self._try(self._desk.approvals.expire_due)
+        self._try(self._desk.stages.resume_turns)
         self._try(self._look_at_clocks)
         self._try(self._wake)
         return True

@@ -113,7 +113,8 @@ class FollowUp:
             held = Ending(Outcome.HELD, human=_held(begun))
             self._desk.stages.milestone(run.id, run.fence, held)
         if begun.do is Do.MITIGATED:
-            self._desk.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
+            reached = Outcome.VERIFIED if run.stage is Stage.CONTAIN else Outcome.FULL
+            self._desk.stages.milestone(run.id, run.fence, Ending(reached))
         if rollout.state in canary.TERMINAL:
             self._end(rollout, begun)
 
@@ -150,11 +151,14 @@ class FollowUp:
         run = self._desk.stages.get(rollout.stage_run)
         if run.state in ENDED:
             return
-        self._desk.stages.finish(
-            run.id,
-            run.fence,
-            Ending(_outcome(rollout, begun), report=rollout.plan, human=_human(rollout, begun)),
-        )
+        outcome, human = _outcome(rollout, begun), _human(rollout, begun)
+        if run.stage is Stage.CONTAIN and outcome is Outcome.DONE:
+            outcome = Outcome.VERIFIED
+        if run.stage is Stage.CONTAIN and outcome is Outcome.FAILED:
+            # The table lets the diagnosis go on; production must not wait for it.
+            self._desk.incidents.needs_human(rollout.incident, human)
+        ending = Ending(outcome, report=rollout.plan, human=human)
+        self._desk.stages.finish(run.id, run.fence, ending)
 
     def _deliver(self, rollout: Rollout) -> None:
         """Bring the fix to the release branch, so that the next ordinary deploy keeps it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from incidents import crash, entries, errors
+from incidents import crash, entries, errors, following
 from incidents.models import (
     MACHINE,
     Act,
@@ -95,7 +95,7 @@ class Traffic:
             return
         if rollout.state in canary.TERMINAL:
             return
-        step = canary.tick(rollout, scene, self._timing, self._gates(watched))
+        step = canary.tick(rollout, scene, self._timing, self._gates(rollout, watched))
         if step.report is not None:
             watched.better = step.report.better
         if step.do is Do.WAIT:
@@ -103,8 +103,9 @@ class Traffic:
         else:
             self._do(rollout, watched, scene, step, fence)
 
-    def _gates(self, watched: _Watched) -> gate.Gates:
-        return plans.default_gates(fingerprints=watched.monitor.fingerprints, hotfix=True)
+    def _gates(self, rollout: Rollout, watched: _Watched) -> gate.Gates:
+        carries = DeploymentPlan.model_validate(rollout.plan).stable_carries_incident
+        return plans.default_gates(fingerprints=watched.monitor.fingerprints, hotfix=carries)
 
     def _watch(self, rollout: Rollout) -> _Watched:
         if rollout.id not in self._watched:
@@ -184,11 +185,13 @@ class Traffic:
             return False
         found = cases.latest(self._desk, incident, Stage.DIAGNOSE, Diagnosis)
         fix = cases.latest(self._desk, incident, Stage.PATCH, Patch)
-        if found is None or fix is None:
+        if found is None or fix is None or fix.digest != rollout.patch_digest:
             return False
         return plans.may_go_alone(mode, found.verdict, fix) is None
 
     def _order(self, rollout: Rollout) -> Order | None:
+        if self._is_idle_offer(rollout):
+            return Order.TAKE_BACK
         if rollout.request is Act.TAKE_BACK:
             return Order.TAKE_BACK
         if rollout.request is Act.HOLD and rollout.state is not RolloutState.HELD:
@@ -196,6 +199,15 @@ class Traffic:
         if rollout.state is RolloutState.HELD:
             return Order.RESUME if self._let_go(rollout) else None
         return None
+
+    def _is_idle_offer(self, rollout: Rollout) -> bool:
+        """Tell whether it is a way back that nobody needs any more: users are no longer hurt."""
+        if rollout.state is not RolloutState.PLANNED:
+            return False
+        if self._desk.stages.get(rollout.stage_run).stage is not Stage.CONTAIN:
+            return False
+        status = self._desk.incidents.get(rollout.incident).status
+        return status not in following.HURT and self._desk.approvals.drop(rollout.id)
 
     def _let_go(self, rollout: Rollout) -> bool:
         """Tell whether the question of this hold, not of an earlier one, has a verified yes."""
@@ -271,7 +283,8 @@ class Traffic:
         """Rehearse the way back for real, then arm the watchdog; without either nothing shifts."""
         done = rehearsal.rehearse(watched.deployer, plan, str(fence))
         told = plan.model_copy(update={"rehearsal": done.text})
-        entry = entries.plan(rollout.id, told.model_dump(mode="json"))
+        stage = self._desk.stages.get(rollout.stage_run).stage
+        entry = entries.plan(rollout.id, told.model_dump(mode="json"), stage)
         if not done.passed:
             self._desk.rollouts.request(rollout.id, Act.TAKE_BACK, MACHINE)
             self._desk.rollouts.save(rollout, fence, "rehearsal failed", {}, (entry,))

@@ -12,7 +12,7 @@ from incidents import lifecycle
 from incidents.entries import Suggestion, suggested
 from incidents.models import Change, Outcome, Severity
 from incidents.stages import Ending
-from workers import cases
+from workers import cases, contain
 from workers.job import Job
 
 CHANGES_SHOWN = 5
@@ -47,6 +47,9 @@ def triage(job: Job) -> Ending:
             "say what they see with `/incident note …` and `/incident escalate`; "
             "else `/incident cancel`.",
         )
+    hurt = job.incident.severity if job.incident.severity_typed else found.severity
+    if hurt is Severity.P0 and contain.suspect(changes, found.since) is not None:
+        return Ending(Outcome.RECENT_CHANGE, entries=(entry,))
     return Ending(Outcome.DONE, entries=(entry,))
 
 
