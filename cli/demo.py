@@ -24,6 +24,7 @@ from cli.production import Production
 from cli.room import WarRoom
 from demo.history import Scenario
 from incidents import errors
+from incidents.models import Act
 from incidents.settings import Settings
 
 SCALE = 60.0
@@ -36,6 +37,9 @@ Which = Annotated[Scenario, typer.Option(help="What happens to the service.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Approve by itself, with the operator's token.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave everything running until Ctrl-C.")]
 Scale = Annotated[float, typer.Option(min=1, max=600, help="How much shorter bakes are.")]
+Contain = Annotated[
+    bool, typer.Option("--contain", help="Take the offer to return to the last good version first.")
+]
 Port = Annotated[int, typer.Option(help="Where the war room listens; 0: any free port.")]
 
 
@@ -50,12 +54,13 @@ def demo(
     keep: Keep = False,
     scale: Scale = SCALE,
     port: Port = 0,
+    contain: Contain = False,
 ) -> None:
     """Break a real service and watch it being diagnosed, mended, rolled out and reviewed."""
     by_itself = yes or not sys.stdin.isatty()
     console = Console(highlight=False, soft_wrap=True)
     with keyboard.listening(not by_itself) as keys:
-        show = Show(console, scenario, by_itself, keys)
+        show = Show(console, scenario, by_itself, keys, contain)
         played = play(show, scale=scale, port=port, keep=keep)
     if not played.right:
         raise typer.Exit(WRONG_END)
@@ -102,6 +107,7 @@ class Show:
     scenario: Scenario
     by_itself: bool
     keys: keyboard.Keys
+    contain: bool = False
     begun: float = field(default_factory=time.monotonic)
 
     def say(self, text: str, style: str = "") -> None:
@@ -159,7 +165,7 @@ class Life:
             self._open(room)
             state = self._follow(room)
             self.timeline = room.timeline(self.incident)
-            outcome = demo_outcome.judge(self.production, state, self.timeline)
+            outcome = demo_outcome.judge(self.production, state, self.timeline, self.show.contain)
         finally:
             room.close()
         table = demo_outcome.table(state, outcome, self.confirmed, self.entrance.address)
@@ -218,7 +224,15 @@ class Life:
         if not asked:
             return told
         question = asked[-1]
-        if self.show.by_itself:
+        offer = question["act"] == Act.REDEPLOY
+        if offer and not self.show.contain:
+            answered.add(question["id"])
+            self.show.say(
+                "The offer to return to the last good version stays unanswered here: the fix is to "
+                "be seen. `--contain` takes it; the war room takes your answer."
+            )
+            return told
+        if self.show.by_itself or offer:
             answer = "yes"
         else:
             if told != question["id"]:

@@ -13,6 +13,8 @@ from rich.table import Table
 from cli.production import Production
 from demo import traffic
 from demo.history import Scenario
+from incidents import models
+from incidents.models import Act
 
 HEALTHY = 0.0
 STILL_DOWN = 0.5
@@ -67,7 +69,9 @@ def sentence(entry: dict[str, Any]) -> str | None:
     if kind == "report":
         return _report(content.get("report") or {})
     if kind == "question":
-        return "Halon asks for approval."
+        offer = content.get("act") == Act.REDEPLOY
+        what = "offers to return to the last good version" if offer else "asks for approval"
+        return f"Halon {what}."
     if kind == "taken_back":
         return f"Taken back from {content['percent']} % to {content['to']}: {content['why']}"
     if kind == "held":
@@ -110,8 +114,16 @@ def _phase(content: dict[str, Any]) -> str:
     )
 
 
-def judge(production: Production, state: dict[str, Any], timeline: list[dict[str, Any]]) -> Outcome:
-    """Ask the running service and the repository whether the scenario ended as it must."""
+def judge(
+    production: Production,
+    state: dict[str, Any],
+    timeline: list[dict[str, Any]],
+    contain: bool = False,
+) -> Outcome:
+    """Ask the running service and the repository whether the scenario ended as it must.
+
+    `contain`: the offer to return to the last good version was taken.
+    """
     answers = production.ask()
     truth = production.history
     serving = max(answers.revisions, key=lambda name: answers.revisions[name])
@@ -150,12 +162,23 @@ def judge(production: Production, state: dict[str, Any], timeline: list[dict[str
             "it was escalated": any(r["stage"] == "escalate" for r in state["runs"]),
             "no request was lost": lost == 0,
         }
+    if contain:
+        checks["users were helped before the fix"] = _helped_first(state)
     lines += [f"{'✓' if passed else '✗'} {claim}" for claim, passed in checks.items()]
     return Outcome(all(checks.values()), tuple(lines))
 
 
 def _opened(state: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(state["opened_at"])
+
+
+def _helped_first(state: dict[str, Any]) -> bool:
+    """Tell whether the last good version was verified in production before a fix was deployed."""
+    ended = {run["stage"]: run for run in state["runs"] if run["outcome"]}
+    contained, deployed = ended.get("contain"), ended.get("deploy")
+    if contained is None or contained["outcome"] != models.Outcome.VERIFIED:
+        return False
+    return deployed is None or contained["finished_at"] <= deployed["finished_at"]
 
 
 def _is_patch(entry: dict[str, Any]) -> bool:
