@@ -17,7 +17,7 @@ from incidents import entries, errors, lifecycle, reports
 from incidents.models import MACHINE, Outcome, Stage, Verdict
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
-from workers import cases, contain, deploy, office, review, triage
+from workers import cases, contain, deploy, escalation, office, review, triage
 from workers.heartbeat import Heartbeat
 from workers.job import Job
 from workers.office import Office
@@ -111,21 +111,6 @@ def test(job: Job) -> Ending:
     return _reported(job, tested, Outcome.APPROVE if tested.approve else Outcome.REJECT)
 
 
-def escalate(job: Job) -> Ending:
-    """Hand over to people, with everything that was tried."""
-    tried = [
-        f"{run.stage.value} {run.attempt}: {run.outcome.value if run.outcome else run.state.value}"
-        for run in job.office.incidents.runs(job.incident.number)
-        if run.id != job.run.id and run.finished_at is not None
-    ]
-    return Ending(
-        Outcome.NOTHING,
-        human="Halon has no further step of its own. Tried: " + "; ".join(tried) + ". "
-        "The reports above hold the evidence and the gaps; `/incident mitigated WHAT` records "
-        "what you do, `/incident resolve` ends it.",
-    )
-
-
 STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
     Stage.TRIAGE: triage.triage,
     Stage.CONTAIN: contain.offer,
@@ -134,7 +119,7 @@ STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
     Stage.TEST: test,
     Stage.DEPLOY: deploy.plan,  # both answer None: the controller goes on from there
     Stage.REVIEW: review.review,
-    Stage.ESCALATE: escalate,
+    Stage.ESCALATE: escalation.escalate,
 }
 
 
