@@ -90,6 +90,11 @@ class Repository:
         """Tell whether history was cut off when the repository was cloned."""
         return (self.common_dir / "shallow").is_file()
 
+    @property
+    def unfinished(self) -> str | None:
+        """Name the merge or the like that somebody began in the work tree and has not ended."""
+        return gitplaces.unfinished(self.git_dir)
+
     def resolve(self, revision: str) -> str:
         """Give the full sha of the commit that a name means; UnknownRevision if there is none."""
         if revision in self._seen:
@@ -305,9 +310,13 @@ class Repository:
             answer = self._own(*args, codes=(0, 1, 128))
             if answer.code == 0:
                 return answer.text
-        hint = " The clone is shallow; fetch its full history." if self.is_shallow else ""
+        mend = (
+            "the clone is shallow: `git fetch --unshallow` brings its full history"
+            if self.is_shallow
+            else "name a commit, branch or tag that it has"
+        )
         raise UnknownRevision(
-            f"The repository {str(self.path)!r} has no revision {revision!r}.{hint}"
+            f"The repository {str(self.path)!r} has no revision {revision!r}; {mend}."
         )
 
     def _window(self, sha: str, limit: int = WINDOW) -> frozenset[str]:

@@ -8,6 +8,14 @@ from pathlib import Path
 
 from incidents import errors
 
+BEGUN = {
+    "MERGE_HEAD": "a merge",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+}
+
 
 class RepositoryUnreadable(errors.PermanentFailure):
     """The folder is no git repository, or git cannot read it."""
@@ -32,6 +40,11 @@ def find(path: Path) -> Path:
     raise RepositoryUnreadable(
         f"The folder {str(path)!r} is not a git repository; give the folder that holds `.git`."
     )
+
+
+def unfinished(git_dir: Path) -> str | None:
+    """Name the merge or the like that was begun in a work tree and not ended."""
+    return next((what for name, what in BEGUN.items() if (git_dir / name).exists()), None)
 
 
 def make_private(folder: Path, common_dir: Path, object_format: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from agents import case as cases
 from agents.builtin import (
     account,
+    doubts,
     environment,
     failures,
     goodrevision,
@@ -45,7 +46,9 @@ class Inquiry:
     bench: Workbench
     head: str
     released: tuple[goodrevision.Deployed, ...] = ()
-    good: str | None = None
+    good: str | None = None  # the newest revision before the broken one that may be good
+    good_is_named: bool = False  # whether the operator's own word is for it
+    unfinished: bool = False  # the time ran out before a replay said anything
     reading: logs.LogReading | None = None
     traces: list[Trace] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
@@ -61,14 +64,16 @@ class Inquiry:
     def look(self) -> None:
         """Read logs, traces, changes and probes."""
         case = self.bench.case
-        if self.bench.repository.is_shallow:
-            self.gaps.append("the repository is shallow: older commits cannot be seen")
+        self.gaps += doubts.of_repository(self.bench.repository)
         if case.good is not None:
-            self.good = self.bench.repository.resolve(case.good)
+            self.good, self.good_is_named, gaps = doubts.of_good(
+                self.bench.source, self.bench.repository, case.good, self.head
+            )
+            self.gaps += gaps
         self.released = goodrevision.deploys(self.bench.source, case, self.head)
         if case.logs:
             self.reading = logs.read(case.logs)
-            self.gaps += self.reading.gaps
+            self.gaps += [*self.reading.gaps, *self.reading.notes, *doubts.of_clock(self.reading)]
         for text in case.traces:
             parsed = traces.parse(text)
             self.traces += parsed
@@ -144,15 +149,20 @@ class Inquiry:
         for command, requests, is_replay in self._commands():
             replays = self.bench.replays(command, requests=requests, replay=is_replay)
             kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
-            play = Reenactment(self.bench, replays, self.head, self._floor(), self.released, kinds)
+            play = Reenactment(self.bench, replays, self.head, self.good, self.released, kinds)
             # With a dead dependency before us there is no need to hunt for a rare failure.
             play.patient = self.dead_dependency() is None
+            self.unfinished = True
             self.scene = self.bench.scene = play.play()
+            self.unfinished = False
             self.scenes.append(self.scene)
             if self.scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
                 break
         if self.scene is None:
-            self.gaps.append("no command replays the failure: nothing could be proved")
+            self.gaps.append(
+                "no command replays the failure, so nothing could be proved: give one "
+                "(`--test`, or `test` in halon.toml)"
+            )
             return
         self.gaps += self.scene.gaps
         parsed = traces.parse(self.scene.words)
@@ -176,18 +186,6 @@ class Inquiry:
         if case.test is not None:
             found.append((case.test, None, False))
         return found
-
-    def _floor(self) -> str | None:
-        """The good revision that the operator named, if history leads from it to the head."""
-        if self.good is None:
-            return None
-        if self.bench.repository.is_ancestor(self.good, self.head):
-            return self.good if self.good != self.head else None
-        base = self.bench.source.merge_base(self.good, self.head)
-        self.gaps.append(
-            "the good revision is not an ancestor of the broken one: their fork was used"
-        )
-        return base
 
     # --- proof -----------------------------------------------------------------------------------
 
@@ -231,7 +229,7 @@ class Inquiry:
         """Return the facts that the rule decides from."""
         scene = self.scene
         return Facts(
-            replayed=scene.replayed if scene else Replayed.NO_COMMAND,
+            replayed=scene.replayed if scene else self._nothing_replayed(),
             at_good=scene.at_good if scene else AtGood.UNKNOWN,
             trial=self.trial(),
             network_failure=_network(scene),
@@ -241,6 +239,9 @@ class Inquiry:
             healthy=self.healthy(),
             clear_suspect=suspects.clear(self.ranked),
         )
+
+    def _nothing_replayed(self) -> Replayed:
+        return Replayed.UNFINISHED if self.unfinished else Replayed.NO_COMMAND
 
     def dead_dependency(self) -> str | None:
         """Return the declared dependency that does not answer and that the failure leads to."""
@@ -264,12 +265,15 @@ class Inquiry:
         """Tell whether nothing changed unseen: a named good revision, or a whole record."""
         if self.bench.repository.is_shallow:
             return False
-        return self.good is not None or (self.bench.case.record_complete and bool(self.released))
+        recorded = self.bench.case.record_complete and bool(self.released)
+        return self.good_is_named or recorded
 
     def healthy(self) -> bool:
         """Tell whether the logs were read and show nothing above the usual."""
         reading = self.reading
         if reading is None or reading.records == 0 or reading.onset is not None or self.traces:
+            return False
+        if reading.gaps:  # noise, no times, a part unread: what was not seen may be what is wrong
             return False
         if reading.requests is not None:
             rate = reading.requests.rate()

@@ -38,6 +38,7 @@ UNCAUGHT = re.compile(
     r"^\s*(?:Uncaught |Caused by: |panic: )?((?:[A-Za-z_$][\w$]*\.)*[A-Za-z_$][\w$]*"
     r"(?:Error|Exception))(?:: (.*))?$"
 )
+ABSENT = re.compile(r"No module named \S+")
 INNER = ("During handling of the above", "The above exception was the direct cause")
 MASKS = (
     (re.compile(r"0x[0-9a-fA-F]+"), "<*>"),
@@ -45,6 +46,7 @@ MASKS = (
     (re.compile(r"(?<![\w<])/[\w.@%+~-]+(?:/[\w.@%+~-]+)*"), "<*>"),
     (re.compile(r"\d+"), "<n>"),
 )
+TIMEOUT = "timeout"
 START_ERRORS = {"ModuleNotFoundError", "ImportError", "SyntaxError", "IndentationError", "TabError"}
 
 
@@ -82,6 +84,12 @@ class Failure:
         """Tell whether the same test failed, in whatever way."""
         return self.test == other.test and self.at_start == other.at_start
 
+    @property
+    def unstarted(self) -> bool:
+        """Tell whether the command may never have got as far as the service."""
+        whole = not self.test and self.exception in (*START_ERRORS, TIMEOUT)
+        return self.at_start or whole
+
     def __str__(self) -> str:
         error = f"{self.exception}: {self.message}" if self.message else self.exception
         return f"{self.test}: {error}" if self.test else error
@@ -117,7 +125,7 @@ def observe(
 ) -> Observed:
     """Read one run of a command; `cannot_run` are exit codes that say it never ran."""
     if done.timed_out:
-        name = Failure("", "timeout", f"no end within {timeout_seconds:.0f} s")
+        name = Failure("", TIMEOUT, f"no end within {timeout_seconds:.0f} s")
         return Observed(State.TIMED_OUT, (name,), why=name.message)
     if done.exit_code is None or done.problem:
         return Observed(State.UNTESTABLE, why=done.problem or "the run was killed")
@@ -164,6 +172,9 @@ def _of_command(lines: list[str], done: Completed) -> Observed:
             for line in lines
             if (match := UNCAUGHT.match(line))
         )[-1:]
+    if not found and (absent := ABSENT.search(_last(lines))):
+        # `python -m NAME` says it without a traceback.
+        found = (Failure("", "ModuleNotFoundError", absent[0][:MAX_MESSAGE]),)
     if not found:
         code = done.exit_code or 0
         name = f"signal {-code}" if code < 0 else f"exit {code}"

@@ -100,7 +100,9 @@ class Reenactment:
             self.replays.at_least([scene.head], MANY)
         self._compare(scene)
         scene.at_start = scene.target.at_start
-        if scene.at_start and scene.at_good in (AtGood.FAILS_ALIKE, AtGood.UNTESTABLE):
+        if (scene.target.unstarted and scene.at_good is AtGood.FAILS_ALIKE) or (
+            scene.at_start and scene.at_good is AtGood.UNTESTABLE
+        ):
             scene.replayed = Replayed.CANNOT_START
             scene.gaps.append(f"test environment: {scene.target}")
 

@@ -15,6 +15,7 @@ class Replayed(StrEnum):
     """What replaying the failure on the broken revision showed."""
 
     NO_COMMAND = "no command"
+    UNFINISHED = "unfinished"  # the time was used up before one replay had ended
     CANNOT_START = "cannot start"  # the test never got as far as the failure, at any revision
     ALWAYS = "always"
     SOMETIMES = "sometimes"
@@ -209,6 +210,12 @@ RULE: tuple[Row, ...] = (
         _replayed(Replayed.CANNOT_START),
         Verdict.INCONCLUSIVE,
         "The test cannot start, so nothing could be proved: the test environment is the gap.",
+    ),
+    Row(
+        _replayed(Replayed.UNFINISHED),
+        Verdict.INCONCLUSIVE,
+        "The time was used up before the replay had shown anything: give more time, or a command "
+        "that ends sooner.",
     ),
     Row(
         lambda f: f.replayed in (Replayed.NEVER, Replayed.NO_COMMAND) and f.healthy,
