@@ -4,25 +4,25 @@ Called by the entry points only. A name that is not known ends in one sentence w
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from incidents import errors
 from incidents.settings import Service
+from rollout import sources
 from rollout.canary import Timing
 from rollout.delivery.local import Local
 from rollout.delivery.port import Delivery
+from rollout.deployers import blue_green, command, flagd, haproxy
 from rollout.deployers.port import Deployer
 from rollout.deployers.processes import Processes
-from rollout.monitors.accesslog import AccessLog
 from rollout.monitors.port import Monitor
 
-DEPLOYERS = ("processes",)
-MONITORS = ("accesslog",)
+DEPLOYERS = ("processes", "command", "haproxy", "blue_green", "flagd")
 DELIVERIES = ("local",)
-HOST_SILENCE = timedelta(seconds=3)  # a host's log has four beats a second
-LOG_SILENCE = timedelta(minutes=2)
+Model = TypeVar("Model", bound=BaseModel)  # the newer syntax needs Python 3.12
 
 
 def _extra(
@@ -40,6 +40,22 @@ def _extra(
             f"Service {service.name!r}: {', '.join(wrong)} of [service.{table}] must be text."
         )
     return extra
+
+
+def _settings(
+    service: Service, table: str, given: Mapping[str, Any] | None, model: type[Model]
+) -> Model:
+    """Return a driver's own keys; raises `errors.BadSettings` with every mistake at once."""
+    try:
+        return model.model_validate(dict(given or {}))
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'together'}: {item['msg']}"
+            for item in error.errors()
+        )
+        raise errors.BadSettings(
+            f"Service {service.name!r}: [service.{table}] has mistakes: {mistakes}."
+        ) from error
 
 
 def _unknown(service: Service, table: str, name: str, known: tuple[str, ...]) -> errors.BadSettings:
@@ -65,25 +81,29 @@ def deployer(service: Service, folder: Path) -> Deployer:
     if service.deploy.driver == "processes":
         _extra(service, "deploy", service.deploy.model_extra, frozenset({"folder"}))
         return Processes(host_folder(service, folder))
-    raise _unknown(service, "deploy", service.deploy.driver, DEPLOYERS)
+    return _steered(service, service.deploy.driver, folder / "deployers" / service.name)
+
+
+def _steered(service: Service, driver: str, folder: Path) -> Deployer:
+    """Return a deployer that steers by the team's hooks; `folder` is where it keeps its record."""
+    name, given = service.name, service.deploy.model_extra if service.deploy else None
+    if driver == "command":
+        return command.Command(name, _settings(service, "deploy", given, command.Settings), folder)
+    if driver == "haproxy":
+        return haproxy.HAProxy(name, _settings(service, "deploy", given, haproxy.Settings), folder)
+    if driver == "blue_green":
+        both = _settings(service, "deploy", given, blue_green.Settings)
+        return blue_green.BlueGreen(name, both, folder)
+    if driver == "flagd":
+        return flagd.Flagd(name, _settings(service, "deploy", given, flagd.Settings), folder)
+    raise _unknown(service, "deploy", driver, DEPLOYERS)
 
 
 def monitor(service: Service, folder: Path, timing: Timing) -> Monitor:
     """Return the service's monitor; without a table the log of its own `halon host` is read."""
-    table = service.monitor
-    source = table.source if table is not None else "accesslog"
-    if source != "accesslog":
-        raise _unknown(service, "monitor", source, MONITORS)
-    extra = _extra(service, "monitor", table.model_extra if table else None, frozenset({"path"}))
-    if "path" in extra:
-        return AccessLog(Path(extra["path"]), bucket=timing.bucket, silence=LOG_SILENCE)
     hosted = service.deploy is not None and service.deploy.driver == "processes"
-    if not hosted:
-        raise errors.BadSettings(
-            f"Service {service.name!r}: [service.monitor] needs the path of the access log."
-        )
-    path = host_folder(service, folder) / "access.log"
-    return AccessLog(path, bucket=timing.bucket, silence=HOST_SILENCE)
+    log = host_folder(service, folder) / "access.log" if hosted else None
+    return sources.monitor(service, timing, log)
 
 
 def delivery(service: Service, folder: Path) -> Delivery:

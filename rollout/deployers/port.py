@@ -6,10 +6,11 @@ it returns, and raises `errors.TemporaryFailure` when the world did not follow i
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from incidents.reports import DeploymentPlan
+from rollout.observations import Observed as Observed
+from rollout.observations import Problem as Problem
 
 NEWEST = "newest"
 
@@ -22,30 +23,6 @@ class Abilities:
     drop_free: bool  # shifting loses no request
     sticky: bool  # one user stays on one version
     reads_back: bool  # `observe` asks the world, not our memory
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that speaks against starting; `fatal`: it must not start."""
-
-    text: str
-    fatal: bool = True
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What is, read from outside. `weight` in percent to the canary; None revision: none runs."""
-
-    weight: int
-    stable_revision: str | None
-    canary_revision: str | None
-    stable_healthy: bool
-    canary_healthy: bool
-    at: datetime
-    settled: bool = True  # what was last commanded is what is
-    standby_healthy: bool | None = None  # None: no standby was asked for
-    fence: int = 0
-    trouble: str | None = None
 
 
 class Deployer(Protocol):
