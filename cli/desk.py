@@ -22,7 +22,7 @@ from bot import app as bot_app
 from bot.commands import Commands
 from cli import folder as folders
 from cli.processes import read
-from incidents import errors, people
+from incidents import errors, people, report_text
 from incidents.models import Change, ChangeKind, Person, Platform
 from incidents.policy import OPERATOR, Access
 from incidents.reports import DeploymentPlan
@@ -78,7 +78,8 @@ def list_incidents(
     """List incidents, the most severe first."""
     with opened() as (desk, _):
         for one in desk.incidents.list(live_only=not everything):
-            typer.echo(f"{one.id:<8} {one.severity} {one.status.value:<10} {one.title}")
+            title = report_text.visible(one.title)
+            typer.echo(f"{one.id:<8} {one.severity} {one.status.value:<10} {title}")
 
 
 @incident_app.command()
@@ -104,9 +105,10 @@ def show(
             ]
             typer.echo(json.dumps({"incident": found.id, "timeline": rows}))
             return
-        typer.echo(f"{found.id} · {found.severity} · {found.status.value} · {found.title}")
+        title = report_text.visible(found.title)
+        typer.echo(f"{found.id} · {found.severity} · {found.status.value} · {title}")
         for entry in timeline:
-            brief = json.dumps(entry.content, ensure_ascii=False)
+            brief = report_text.visible(json.dumps(entry.content, ensure_ascii=False))
             typer.echo(f"{entry.at:%H:%M:%S} {entry.kind.value:<14} {entry.actor} {brief[:160]}")
 
 

@@ -5,6 +5,7 @@ empty space. What is untrusted is made inert here: a fence cannot be closed from
 """
 
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -21,13 +22,22 @@ TEMPLATES = {
     "plan": "plan.md.j2",
     "review": "review.md.j2",
 }
+HIDDEN = ("Cc", "Cf", "Cs", "Co")  # control, direction and zero width, half pairs, private use
 SPECIAL = re.compile(r"([\\`*_\[\]<>|#@!])")
 
 
 def markdown(report: reports.Report) -> str:
     """Return the whole report as Markdown; raises `jinja2.TemplateError` for a broken template."""
     text = _templates(FOLDER).get_template(TEMPLATES[report.kind]).render(report=report)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return visible(re.sub(r"\n{3,}", "\n\n", text).strip()) + "\n"
+
+
+def visible(text: str) -> str:
+    """Return a text in which nothing steers a terminal or hides from the eye; lines stay lines."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in HIDDEN else "\ufffd"
+        for char in text
+    )
 
 
 def inert(text: object) -> str:
