@@ -50,6 +50,11 @@ IDENTITY = {
 class GitFailed(errors.PermanentFailure):
     """A git command ended badly; the message holds the first line of what git said."""
 
+    @property
+    def reason(self) -> str:
+        """Give what git said, without the command and the folder that we ran it in."""
+        return self.message.partition("': ")[2] or self.message
+
 
 @dataclass(frozen=True)
 class Answer:

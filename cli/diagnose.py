@@ -5,6 +5,7 @@ was produced, whatever it says; 3: it could not run, with one sentence on stderr
 """
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,32 +26,52 @@ CANNOT_RUN = 3
 MAX_TRACE_BYTES = 4 * 1024 * 1024
 TAGS = "deploy*"
 
-Repo = Annotated[Path, typer.Option("--repo", help="the service's git repository")]
-Log = Annotated[list[Path] | None, typer.Option("--log", help="a log file; may be repeated")]
+Repo = Annotated[
+    Path, typer.Option("--repo", help="The service's git repository; it is only read.")
+]
+Log = Annotated[
+    list[Path] | None,
+    typer.Option("--log", help="A log file, plain or compressed; may be repeated."),
+]
 TraceFile = Annotated[
-    Path | None, typer.Option("--trace", help="a file with a stack trace; - reads standard input")
+    Path | None, typer.Option("--trace", help="A file with a stack trace; - reads standard input.")
 ]
 Test = Annotated[
-    str | None, typer.Option("--test", help="the command that shows the failure; no shell is used")
+    str | None,
+    typer.Option(
+        "--test",
+        help='The command that shows the failure, such as "pytest -q"; exit 0 means healthy. '
+        "It is run in the sandbox, without a shell and without a network.",
+    ),
 ]
-Good = Annotated[str | None, typer.Option("--good", help="a revision that was good")]
+Good = Annotated[
+    str | None,
+    typer.Option("--good", help="A revision that was good, before the broken one."),
+]
 With = Annotated[
     list[Path] | None,
-    typer.Option("--with", help="a further folder that the command reads; never a suspect"),
+    typer.Option("--with", help="A further folder that the command reads; never a suspect."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
-Revision = Annotated[str, typer.Option("--revision", help="the broken revision")]
-Seconds = Annotated[float, typer.Option("--seconds", min=1, help="how long it may take")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
+]
+Revision = Annotated[str, typer.Option("--revision", help="The broken revision.")]
+Seconds = Annotated[float, typer.Option("--seconds", min=1, help="How long it may take.")]
 Which = Annotated[
     str,
-    typer.Option("--sandbox", envvar="HALON_SANDBOX", help="auto, bubblewrap, namespaces, none"),
+    typer.Option(
+        "--sandbox",
+        envvar="HALON_SANDBOX",
+        help="Where the repository's code runs: auto, bubblewrap, namespaces or none.",
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the two verbs to the command line."""
-    app.command("diagnose")(diagnose)
-    app.command("fix")(fix)
+    panel = "Without a server"
+    app.command("diagnose", rich_help_panel=panel)(diagnose)
+    app.command("fix", rich_help_panel=panel)(fix)
 
 
 def diagnose(
@@ -109,12 +130,13 @@ def _case(
         if not folder.is_dir():
             raise typer.BadParameter(f"there is no folder {str(folder)!r}", param_hint="--with")
     for file in log or ():
-        if not file.exists():
-            raise typer.BadParameter(f"there is no file {str(file)!r}", param_hint="--log")
+        _must_be_there(file)
     try:
         command = cases.command(test)
     except ValueError as error:
         raise typer.BadParameter(f"{error}: {test!r}", param_hint="--test") from error
+    if test is not None and command is None:
+        raise typer.BadParameter("the command is empty; leave it out", param_hint="--test")
     return cases.Case(
         repository=repo,
         revision=revision,
@@ -127,15 +149,29 @@ def _case(
     )
 
 
+def _must_be_there(file: Path) -> None:
+    try:
+        file.stat()
+    except OSError as error:
+        said = f"{str(file)!r} cannot be read: {error.strerror}"
+        raise typer.BadParameter(said, param_hint="--log") from error
+
+
 def _read(path: Path) -> str:
     try:
         if str(path) == "-":
             raw = sys.stdin.buffer.read(MAX_TRACE_BYTES)
         else:
-            with path.open("rb") as file:
+            # O_NONBLOCK: opening a pipe that nobody writes to must not wait for one who does.
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            os.set_blocking(handle, True)
+            with open(handle, "rb") as file:
                 raw = file.read(MAX_TRACE_BYTES)
     except OSError as error:
-        raise typer.BadParameter(f"{str(path)!r} cannot be read: {error.strerror}") from error
+        said = f"{str(path)!r} cannot be read: {error.strerror}"
+        raise typer.BadParameter(said, param_hint="--trace") from error
+    if not raw.strip():
+        raise typer.BadParameter(f"{str(path)!r} is empty", param_hint="--trace")
     return raw.decode("utf-8", "replace")
 
 

@@ -164,7 +164,8 @@ class Plant:
             if deaths:
                 break
             time.sleep(POLL_SECONDS)
-        raise errors.PermanentFailure(f"The bot did not start: {_last_line(self._log('bot'))}")
+        said = _last_line(self._log("bot")).strip().removeprefix("halon: ")
+        raise errors.PermanentFailure(f"The bot did not start: {said}")
 
 
 def _wait_for_redis(address: str, alive: Callable[[], bool], seconds: float) -> None:

@@ -106,11 +106,7 @@ def programs(service: Service) -> Iterator[Finding]:
 
 def _program(service: Service, name: str, text: str) -> Finding:
     what = f"{service.name}: {name} `{text}`"
-    try:
-        argv = shlex.split(text)
-    except ValueError as error:
-        return wrong(what, f"cannot be split: {error}", "Close its quotes; no shell reads it.")
-    words = [word for word in argv if "=" not in word.partition("/")[0]] if argv else []
+    words = [word for word in shlex.split(text) if "=" not in word.partition("/")[0]]
     if not words:
         return wrong(what, "names no program", f"Correct `{name}` in halon.toml.")
     program, tree = words[0], Path(service.repository)

@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="Where the war room listens.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Where the war room listens; 0: any free port."),
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="The file that names the services.")] = None,
 ) -> None:
     """Start Halon with the services of halon.toml and print the war room's address."""

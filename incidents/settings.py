@@ -6,12 +6,13 @@ of a file are reported at once, each with its mend.
 """
 
 import os
+import shlex
 import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,8 +20,23 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from incidents import errors
+from incidents import errors, mistakes
 from incidents.models import RunMode, Severity
+
+
+def _splits(line: str) -> str:
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(f"cannot be split into words ({said.lower()}): {line!r}") from None
+    if not words:
+        raise ValueError("is empty; write a command, or leave the key out")
+    return line
+
+
+# A line that is split as a shell would, and run without one.
+CommandLine = Annotated[str, AfterValidator(_splits)]
 
 
 class Table(BaseModel):
@@ -39,8 +55,8 @@ class Dependency(Table):
 class Reproduce(Table):
     """The command that replays a failure in the sandbox, and the stand-ins it needs there."""
 
-    run: str
-    setup: tuple[str, ...] = ()
+    run: CommandLine
+    setup: tuple[CommandLine, ...] = ()
 
 
 class SandboxTable(Table):
@@ -108,10 +124,10 @@ class Service(Table):
     owners: tuple[str, ...] = ()
     depends_on: tuple[Dependency, ...] = ()
     logs: tuple[str, ...] = ()
-    test: str | None = None
+    test: CommandLine | None = None
     reproduce: Reproduce | None = None
     recorded: str | None = None  # a JSONL file of recorded requests inside the repository
-    prepare: str | None = None
+    prepare: CommandLine | None = None
     sandbox: SandboxTable = SandboxTable()
     changes: Changes = Changes()
     run_mode: RunMode | dict[Severity, RunMode] = RunMode.REVIEW
@@ -231,8 +247,20 @@ def load_services(path: Path) -> tuple[Service, ...]:
             f"There is no settings file {str(path)!r}; copy halon.example.toml to it, "
             "or name another with HALON_FILE."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise errors.BadSettings(f"{str(path)!r} cannot be read as TOML: {error}") from error
+    except OSError as error:
+        raise errors.BadSettings(
+            f"The settings file {str(path)!r} cannot be read ({error.strerror}); "
+            "let this user read it, or name another with HALON_FILE."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise errors.BadSettings(
+            f"The settings file {str(path)!r} is no text in UTF-8; "
+            "save it as such, or name another with HALON_FILE."
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise errors.BadSettings(
+            f"The settings file {str(path)!r} is not TOML: {error}; correct that place."
+        ) from error
     return parse_services(table, where=str(path))
 
 
@@ -241,11 +269,8 @@ def parse_services(table: dict[str, Any], *, where: str) -> tuple[Service, ...]:
     try:
         services = File.model_validate(table).service
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        ]
-        raise errors.BadSettings(f"{where!r} has mistakes:\n" + "\n".join(lines)) from error
+        lines = "\n".join(mistakes.lines(error, table, File))
+        raise errors.BadSettings(f"{where!r} has mistakes:\n{lines}") from error
     seen: dict[str, str] = {}
     doubled = []
     for service in services:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from agents import case, git, workspace
+from agents import case, git, gitcalls, workspace
 from incidents import errors, models, reports
 from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service
@@ -32,7 +32,13 @@ def repository(office: Office, service: Service) -> Iterator[git.Repository]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{service.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        mirror = workspace.mirror(service.repository, folder / f"{service.name}.git")
+        try:
+            mirror = workspace.mirror(service.repository, folder / f"{service.name}.git")
+        except gitcalls.GitFailed as error:
+            raise errors.PermanentFailure(
+                f"The repository {service.repository!r} of {service.name} cannot be read: "
+                f"{error.reason} Correct `repository` in halon.toml, and let this user read it."
+            ) from error
     with mirror:
         yield mirror
 

@@ -57,8 +57,10 @@ class Office:
                 "open it again with `service:NAME`."
             )
         if name not in self.services:
+            known = ", ".join(self.services) or "none"
             raise errors.PermanentFailure(
-                f"halon.toml has no service {name!r} any more; put it back, or cancel the incident."
+                f"halon.toml names no service {name!r} (it names: {known}); put it there, "
+                "or use a name that it has."
             )
         return self.services[name]
 

