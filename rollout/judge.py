@@ -98,25 +98,34 @@ def judge_file(path: Path) -> dict[str, Any]:
 
     Raises `errors.PermanentFailure` with every mistake of the file when it cannot be judged.
     """
+    return judge_content(_content(path), where=str(path))
+
+
+def stored_buckets(path: Path) -> tuple[tuple[Bucket, ...], bool]:
+    """Return the buckets of such a file, and whether they tell errors apart.
+
+    Raises `errors.PermanentFailure` with every mistake of the file.
+    """
+    file = _parsed(_content(path), where=str(path))
+    told = any(bucket.fingerprints is not None for bucket in file.buckets)
+    return tuple(_bucket(item, file.bucket_seconds) for item in file.buckets), told
+
+
+def _content(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise errors.PermanentFailure(f"{str(path)!r} cannot be read: {error}") from error
     try:
-        content = json.loads(text)
+        content: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise errors.PermanentFailure(f"{str(path)!r} is not JSON: {error}") from error
-    return judge_content(content, where=str(path))
+    return content
 
 
 def judge_content(content: object, *, where: str) -> dict[str, Any]:
     """Return the verdict over parsed content; `where` names it in the error."""
-    try:
-        file = _File.model_validate(content)
-    except ValidationError as error:
-        raise errors.PermanentFailure(
-            f"{where!r} cannot be judged:\n" + "\n".join(_mistakes(error))
-        ) from error
+    file = _parsed(content, where)
     limits = gate.Gates(
         **file.gates.model_dump(),
         new_errors=any(bucket.fingerprints is not None for bucket in file.buckets),
@@ -138,6 +147,15 @@ def judge_content(content: object, *, where: str) -> dict[str, Any]:
             for line in report.gates
         ],
     }
+
+
+def _parsed(content: object, where: str) -> _File:
+    try:
+        return _File.model_validate(content)
+    except ValidationError as error:
+        raise errors.PermanentFailure(
+            f"{where!r} cannot be judged:\n" + "\n".join(_mistakes(error))
+        ) from error
 
 
 def _mistakes(error: ValidationError) -> Iterable[str]:

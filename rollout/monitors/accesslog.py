@@ -4,55 +4,65 @@ Made by `rollout.wiring` for the controller. It reads every line once, keeps cou
 and leaves a line that is not finished for later. A file that is missing or silent is a gap.
 """
 
-import json
-import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from io import BufferedReader
 from pathlib import Path
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from incidents.models import Bucket, Version
+from incidents.settings import Table
+from rollout.monitors.errorlog import ErrorLog
+from rollout.monitors.following import Follower, find
+from rollout.monitors.lines import Line, json_line
 
 KEPT = timedelta(hours=3)
 MOST_TIMES = 2000  # response times kept per bucket and version; the counts stay exact
-CHUNK = 1 << 20
+AHEAD = 60.0  # seconds by which a writer's clock may be ahead of ours
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a log; `version` None: it only shows that the writer is alive."""
-
-    at: float  # seconds since the epoch
-    version: Version | None
-    status: int = 0
-    milliseconds: float | None = None
-    fingerprint: str | None = None
-
-
-def json_line(raw: bytes) -> Line | None:
-    """Return a line of JSON with ts, version, status, ms; None for what is not one."""
+def _is_zone(name: str) -> str:
     try:
-        content = json.loads(raw)
-        at = datetime.fromisoformat(content["ts"])
-        if at.tzinfo is None:
-            return None
-        if content.get("beat"):
-            return Line(at.timestamp(), None)
-        name, status = content.get("version"), int(content["status"])
-        version = Version(name) if name in (Version.CANARY, Version.STABLE) else None
-        milliseconds = content.get("ms")
-        return Line(
-            at.timestamp(),
-            version,
-            status,
-            float(milliseconds) if milliseconds is not None else None,
-            content.get("error") if isinstance(content.get("error"), str) else None,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return None
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("is no time zone; a name is, for example, 'Europe/Berlin'") from error
+    return name
+
+
+Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    Field(min_length=1),
+]
+
+
+class Settings(Table):
+    """The keys beside `source = "accesslog"`."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None  # None: the log of `halon host`
+    format: Literal["json", "haproxy", "nginx", "combined", "common"] = "json"
+    field: Annotated[str, Field(min_length=1)] | None = None  # where the version's name stands
+    canary: Names = (Version.CANARY.value,)
+    stable: Names = (Version.STABLE.value,)
+    zone: Annotated[str, AfterValidator(_is_zone)] | None = None
+    silence: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 120.0  # seconds
+    errors: Annotated[str, Field(min_length=1)] | None = None  # the service's JSON error log
+
+    @model_validator(mode="after")
+    def _two_groups(self) -> Self:
+        if both := set(self.canary) & set(self.stable):
+            raise ValueError(f"{sorted(both)[0]!r} names both versions; they must be told apart")
+        if self.format == "haproxy" and self.field is not None:
+            raise ValueError("'field' has no meaning here: the version is the server's name")
+        if self.path is None and self.model_fields_set - {"errors"}:
+            raise ValueError("needs the path of the access log")
+        return self
 
 
 @dataclass
@@ -83,10 +93,8 @@ class AccessLog:
     """Follows one log. Buckets start at multiples of `bucket` since the epoch.
 
     `silence`: the longest pause between two lines, or after the last one, that still means "nobody
-    asked". A longer one means that nobody measured.
+    asked". A longer one means that nobody measured. `errors`: where errors are told apart.
     """
-
-    fingerprints = False
 
     def __init__(
         self,
@@ -95,14 +103,19 @@ class AccessLog:
         bucket: timedelta,
         silence: timedelta,
         parse: Callable[[bytes], Line | None] = json_line,
+        errors: ErrorLog | None = None,
     ) -> None:
-        self._path = path
         self._bucket_us = bucket // MICROSECOND  # whole numbers: float edges would skip buckets
         self._seconds = bucket.total_seconds()
         self._silence = silence.total_seconds()
         self._parse = parse
-        self._file: BufferedReader | None = None
-        self._rest = b""
+        self._errors = errors
+        self._follower = Follower(
+            path,
+            lambda file, since: find(
+                file, since - 2 * self._silence - self._seconds, self._time_of
+            ),
+        )
         self._cells: dict[tuple[Version, int], Cell] = {}
         self._unreadable: dict[int, int] = {}
         self._first: float | None = None
@@ -110,8 +123,15 @@ class AccessLog:
         self._gaps: list[tuple[float, float]] = []
         self._lost = False  # lines may have been missed before the next one
 
+    @property
+    def fingerprints(self) -> bool:
+        """Whether there is an error log that tells errors apart."""
+        return self._errors is not None
+
     def buckets(self, version: Version, since: datetime, until: datetime) -> list[Bucket]:
         """Return the whole buckets inside [since, until), oldest first."""
+        if self._errors is not None:
+            self._errors.follow(since, until)
         self._follow(since.timestamp())
         first = -(-((since - EPOCH) // MICROSECOND) // self._bucket_us)
         last = ((until - EPOCH) // MICROSECOND) // self._bucket_us
@@ -119,16 +139,19 @@ class AccessLog:
         return [self._bucket(version, number) for number in range(first, last)]
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the files."""
+        self._follower.close()
+        if self._errors is not None:
+            self._errors.close()
 
     def _bucket(self, version: Version, number: int) -> Bucket:
         start = EPOCH + number * self._bucket_us * MICROSECOND
         if not self._measured(number):
             return Bucket(version, start, self._seconds, None, None)
         cell = self._cells.get((version, number), NOTHING)
+        told = dict(cell.fingerprints)
+        if self._errors is not None:
+            told |= self._errors.counts(version, number)
         return Bucket(
             version,
             start,
@@ -136,7 +159,7 @@ class AccessLog:
             cell.requests,
             cell.errors,
             latencies_ms=tuple(cell.times),
-            fingerprints=tuple(sorted(cell.fingerprints.items())),
+            fingerprints=tuple(sorted(told.items())),
         )
 
     def _measured(self, number: int) -> bool:
@@ -153,51 +176,21 @@ class AccessLog:
         return self._unreadable.get(number, 0) <= seen
 
     def _follow(self, since: float) -> None:
-        """Read what was added since the last call, through rotation and truncation."""
-        if self._file is None and not self._open(since):
-            return
-        while self._file is not None:
-            self._read_all(self._file)
-            state = os.fstat(self._file.fileno())
-            try:
-                named = self._path.stat()
-            except FileNotFoundError:
-                return  # rotated away, and the new one is not there yet
-            if (named.st_ino, named.st_dev) != (state.st_ino, state.st_dev):
-                # One last look: a line may have been added between the reading and the rename.
-                self._read_all(self._file)
-                self.close()
-                self._rest = b""
-                self._open(None)
-            elif state.st_size < self._file.tell():
-                self._file.seek(0)
-                self._rest = b""
+        """Count what was added since the last call."""
+        for raw in self._follower.lines(since):
+            if raw is None:
                 self._lost = True
             else:
-                return
+                self._take(raw)
 
-    def _open(self, since: float | None) -> bool:
-        try:
-            file = self._path.open("rb")
-        except OSError:
-            self._lost = True
-            return False
-        self._file = file
-        if since is not None and self._last is None:
-            file.seek(_find(file, since - 2 * self._silence - self._seconds, self._parse))
-        return True
-
-    def _read_all(self, file: BufferedReader) -> None:
-        while piece := file.read(CHUNK):
-            lines = (self._rest + piece).split(b"\n")
-            self._rest = lines.pop()
-            for raw in lines:
-                if raw.strip():
-                    self._take(raw)
+    def _time_of(self, raw: bytes) -> float | None:
+        line = self._parse(raw)
+        return None if line is None else line.at
 
     def _take(self, raw: bytes) -> None:
         line = self._parse(raw)
-        if line is None:
+        if line is None or line.at > time.time() + AHEAD:
+            # A line from the future would make all the silence until then look watched.
             place = self._place(self._last or 0.0)
             self._unreadable[place] = self._unreadable.get(place, 0) + 1
             return
@@ -222,22 +215,3 @@ class AccessLog:
         for place in [place for place in self._unreadable if place < limit]:
             del self._unreadable[place]
         self._gaps = [gap for gap in self._gaps if gap[1] >= before.timestamp()]
-
-
-def _find(file: BufferedReader, at: float, parse: Callable[[bytes], Line | None]) -> int:
-    """Return the offset of a line before a time, by halving; lines are in order."""
-    low, high = 0, file.seek(0, os.SEEK_END)
-    while high - low > CHUNK:
-        middle = (low + high) // 2
-        file.seek(middle)
-        file.readline()
-        line = parse(file.readline())
-        if line is not None and line.at < at:
-            low = middle
-        else:
-            high = middle
-    if low == 0:
-        return 0
-    file.seek(low)
-    file.readline()
-    return file.tell()

@@ -149,3 +149,31 @@ def test_a_large_log_is_entered_near_the_time_asked_for(path: Path) -> None:
     assert [(50, 0)] == counts(log, Version.CANARY, 5000, 5005)
     assert sum(cell.requests for cell in log._cells.values()) < 20_000
     log.close()
+
+
+def test_a_line_from_the_future_makes_no_silence_look_watched(path: Path) -> None:
+    path.write_text(beats(0, 6) + line(3e10))
+    log = follow(path)
+    assert [(0, 0), (None, None)] == counts(log, Version.CANARY, 0, 10)
+    log.close()
+
+
+def test_a_log_that_was_let_go_of_is_taken_up_where_it_was_left(path: Path) -> None:
+    path.write_text(beats(0, 0) + line(1))
+    log = follow(path)
+    counts(log, Version.CANARY, 0, 5)
+    log.close()
+    append(path, line(2) + beats(3, 6))
+    assert [(2, 0)] == counts(log, Version.CANARY, 0, 5)
+    log.close()
+
+
+def test_a_log_that_was_rotated_while_let_go_of_is_a_gap(path: Path) -> None:
+    path.write_text(beats(0, 2))
+    log = follow(path)
+    counts(log, Version.CANARY, 0, 5)
+    log.close()
+    path.rename(path.with_suffix(".1"))
+    path.write_text(beats(4, 11))
+    assert [(None, None), (0, 0)] == counts(log, Version.CANARY, 0, 10)
+    log.close()

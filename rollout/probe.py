@@ -1,0 +1,39 @@
+"""Asks a monitor before anything moves whether it can tell the two versions apart at all.
+
+Called by preflight and `halon doctor`. It only looks back, and says what it saw in sentences.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from incidents import errors
+from incidents.models import Bucket, Version
+from rollout.monitors.port import Monitor
+
+ALIKE = 3  # buckets with traffic in which equal counts are no accident any more
+BUSY = 20  # requests that make a bucket worth comparing
+
+
+def problems(monitor: Monitor, now: datetime, back: timedelta) -> list[str]:
+    """Return what would keep a rollout from being judged; nothing: the monitor seems fit.
+
+    That the canary has no counts is no problem: before a rollout there is none.
+    """
+    try:
+        stable = monitor.buckets(Version.STABLE, now - back, now)
+        canary = monitor.buckets(Version.CANARY, now - back, now)
+    except errors.TemporaryFailure as error:
+        return [error.message]
+    if not any(bucket.requests is not None for bucket in stable):
+        return [f"Nothing was measured of stable in the last {back.total_seconds():.0f} s."]
+    if _alike(canary, stable):
+        return ["Both versions show the same counts: they are counted under one label."]
+    return []
+
+
+def _alike(canary: Sequence[Bucket], stable: Sequence[Bucket]) -> bool:
+    other = {bucket.start: bucket for bucket in stable}
+    pairs = [(one, other[one.start]) for one in canary if one.start in other and one.requests]
+    same = all((one.requests, one.errors) == (two.requests, two.errors) for one, two in pairs)
+    busy = sum((one.requests or 0) >= BUSY for one, _ in pairs)
+    return same and busy >= ALIKE
