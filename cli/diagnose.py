@@ -165,7 +165,7 @@ def _read(path: Path) -> str:
             # O_NONBLOCK: opening a pipe that nobody writes to must not wait for one who does.
             handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             os.set_blocking(handle, True)
-            with open(handle, "rb") as file:
+            with os.fdopen(handle, "rb") as file:
                 raw = file.read(MAX_TRACE_BYTES)
     except OSError as error:
         said = f"{str(path)!r} cannot be read: {error.strerror}"
