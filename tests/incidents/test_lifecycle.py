@@ -105,3 +105,23 @@ def test_a_share_suggests_a_severity_and_an_unknown_share_none(
     share: float | None, money: bool, expected: Severity | None
 ) -> None:
     assert expected == lifecycle.suggest_severity(share, data_or_money=money)
+
+
+@pytest.mark.parametrize(
+    ("stage", "outcome", "expected"),
+    [
+        (Stage.TRIAGE, Outcome.RECENT_CHANGE, Next(Stage.DIAGNOSE, offer_contain=True)),
+        (Stage.PATCH, Outcome.NONE_SAFE, Next(Stage.ESCALATE, offer_contain=True)),
+        (Stage.CONTAIN, Outcome.VERIFIED, Next(None, Then.MITIGATED)),
+        (Stage.CONTAIN, Outcome.HELD, Next(None, Then.NEEDS_HUMAN)),
+        (Stage.CONTAIN, Outcome.REFUSED, Next(None, Then.STOP)),
+        (Stage.CONTAIN, Outcome.EXPIRED, Next(None, Then.STOP)),
+        (Stage.CONTAIN, Outcome.TAKEN_BACK, Next(None, Then.STOP)),
+        (Stage.CONTAIN, Outcome.FAILED, Next(None, Then.STOP)),
+    ],
+)
+def test_a_way_back_is_offered_beside_the_work_and_never_steers_it(
+    stage: Stage, outcome: Outcome, expected: Next
+) -> None:
+    """Only its success changes the incident; whatever else becomes of it, the diagnosis goes on."""
+    assert expected == follow(stage, outcome, Tried())
