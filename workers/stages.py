@@ -5,6 +5,7 @@ what comes next is `incidents.lifecycle`, applied where the run is finished. Wor
 never move traffic. A broad `except` stands here, at the stage boundary, and nowhere below it.
 """
 
+import errno
 import logging
 import traceback
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from workers.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 OUTCOMES = {
     Verdict.CONFIRMED: Outcome.CONFIRMED,
     Verdict.LIKELY: Outcome.LIKELY,
@@ -63,9 +65,9 @@ def work(desk: Office, claimed: Claimed, engine: Engine) -> None:
         _again(desk, claimed, error)
     except errors.HalonError as error:
         _failed(desk, claimed, error.message)
-    except Exception:
+    except Exception as error:
         log.exception("stage %s of %s failed", run.stage, claimed.incident.id)
-        _failed(desk, claimed, f"An error of Halon's own: {traceback.format_exc(limit=-3)}")
+        _failed(desk, claimed, _own(error))
 
 
 def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
@@ -166,6 +168,13 @@ def _again(desk: Office, claimed: Claimed, error: errors.TemporaryFailure) -> No
         return
     if again is None:
         _failed(desk, claimed, error.message)
+
+
+def _own(error: Exception) -> str:
+    """Return the sentence for an error that nobody translated."""
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return f"There is no room left on the disk ({error.strerror}); make room there."
+    return f"An error of Halon's own: {traceback.format_exc(limit=-3)}"
 
 
 def _failed(desk: Office, claimed: Claimed, message: str) -> None:
