@@ -125,7 +125,12 @@ ACTS: dict[RolloutState, dict[Seen, Do]] = {
         _N.OVER: _D.EXTEND,
         _N.THIN: _D.ASK,
     },
-    _S.AWAITING: {**_WATCHED, _N.GRANTED: _D.SHIFT, _N.RESUMED: _D.RESUME},
+    _S.AWAITING: {
+        **_WATCHED,
+        _N.GRANTED: _D.SHIFT,
+        _N.RESUMED: _D.RESUME,
+        _N.PASS: _D.ASK,  # again, and better: it was asked while requests were missing
+    },
     _S.VALIDATING: {
         **_WATCHED,
         _N.PASS: _D.PROMOTE,
@@ -229,6 +234,7 @@ class Scene:
     granted: frozenset[str] = frozenset()  # scopes such as "10" or "through 100", verified
     refused: bool = False
     asked_until: datetime | None = None  # when the open question expires
+    asked_unsure: bool = False  # the open question was asked without a PASS
     order: Order | None = None
     last_tick: datetime | None = None  # of any controller, for this rollout
     watchdog_acted: bool = False
@@ -460,6 +466,8 @@ def _asked(
     until = scene.asked_until or rollout.deadline
     if until is not None and scene.now >= until:
         return Seen.SILENT_PROVEN if proven else Seen.SILENT
+    if scene.asked_unsure and report is not None and report.result is Result.PASS:
+        return Seen.PASS
     return Seen.GOING
 
 

@@ -18,6 +18,7 @@ from incidents.models import (
     ApprovalState,
     Bucket,
     Json,
+    Result,
     Rollout,
     RolloutState,
     RunMode,
@@ -31,7 +32,7 @@ from rollout import plan as plans
 from rollout.canary import Do, Order, Scene, Step, Timing
 from rollout.deployers.port import Deployer, Observed
 from rollout.monitors.port import Monitor
-from workers import cases, followup
+from workers import cases, followup, warrant
 from workers.followup import FollowUp
 from workers.office import Office
 
@@ -67,6 +68,7 @@ class _Watched:
     failing_since: datetime | None = None
     updated_at: datetime | None = None
     better: bool = False  # the last judgement: proved better than stable
+    warranted: bool = False  # the commit was seen to be what the approved plan says
 
 
 class Traffic:
@@ -86,6 +88,9 @@ class Traffic:
     def tick(self, rollout_id: str, fence: int) -> None:
         """Look at a rollout once and do what the table says."""
         rollout = self._desk.rollouts.get(rollout_id)
+        if not self._desk.rollouts.is_ours(rollout):
+            self._tell_forged(rollout)
+            return
         watched = self._watch(rollout)
         scene = self._scene(rollout, watched)
         begun = self._begun(rollout)
@@ -129,9 +134,10 @@ class Traffic:
             buckets=tuple(self._desk.rollouts.buckets(rollout.id)),
             observed=observed,
             unseen_since=watched.unseen_since,
-            granted=self._granted(rollout),
+            granted=self._granted(rollout, watched),
             refused=bool(asked) and asked[-1].state is ApprovalState.REFUSED,
             asked_until=_asked_until(asked),
+            asked_unsure=bool(asked) and asked[-1].gate is Result.INCONCLUSIVE,
             order=self._order(rollout),
             last_tick=_last_tick(self._lease_file(rollout)),
             watchdog_acted=bool(watchdog.acted(self._lease_file(rollout))),
@@ -165,16 +171,39 @@ class Traffic:
             self._desk.rollouts.add_buckets(rollout.id, found)
             watched.read_until = max(b.start + timedelta(seconds=b.seconds) for b in found)
 
-    def _granted(self, rollout: Rollout) -> frozenset[str]:
+    def _granted(self, rollout: Rollout, watched: _Watched) -> frozenset[str]:
         plan = DeploymentPlan.model_validate(rollout.plan)
         following = canary.next_phase(plan, rollout.phase)
         if following is None:
             return frozenset()
-        if self._alone(rollout):
-            return frozenset({f"through {plan.phases[-1].percent}"})
         scope = str(following.percent)
-        given = self._desk.approvals.granted(rollout.id, scope, scope)
-        return frozenset() if given is None else frozenset({given.scope})
+        alone = self._alone(rollout)
+        given = None if alone else self._desk.approvals.granted(rollout.id, scope, scope)
+        named = f"through {plan.phases[-1].percent}" if alone else given and given.scope
+        if named is None or not self._warranted(rollout, watched, alone=alone):
+            return frozenset()
+        return frozenset({named})
+
+    def _warranted(self, rollout: Rollout, watched: _Watched, *, alone: bool) -> bool:
+        """Tell whether production would get what was approved; if not it ends here, and is told."""
+        if not watched.warranted:
+            try:
+                warrant.check(self._desk, rollout, alone=alone)
+            except warrant.Unwarranted as refused:
+                self._tell_trouble(rollout, refused.message)
+                self._desk.rollouts.request(rollout.id, Act.TAKE_BACK, MACHINE)
+                return False
+            watched.warranted = True
+        return True
+
+    def _tell_forged(self, rollout: Rollout) -> None:
+        what = f"Rollout {rollout.id} was changed past the controller, so nothing more is done."
+        self._tell_trouble(rollout, f"{what} Where it had begun, its watchdog takes it back.")
+
+    def _tell_trouble(self, rollout: Rollout, what: str) -> None:
+        told = entries.trouble(what, "Look at who can write to the database and the repository.")
+        told = replace(told, subject=f"forged-{rollout.id}")
+        self._desk.timeline.append_once(rollout.incident, told, MACHINE)
 
     def _alone(self, rollout: Rollout) -> bool:
         """Tell whether the run mode lets the gates decide without a person."""

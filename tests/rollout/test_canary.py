@@ -244,6 +244,18 @@ def awaiting(what: Scene, phase: int = 10, **other: Any) -> canary.Step:
     return act(S.AWAITING, phase, what, **other)
 
 
+def test_a_question_asked_too_early_is_asked_again_once_every_gate_passes() -> None:
+    here = observed(10)
+    again = awaiting(scene(200, good(200), observed=here, asked_unsure=True))
+    assert (Do.ASK, S.AWAITING, 50, (10,)) == (
+        again.do,
+        again.state,
+        again.next_percent,
+        again.passed_phases,
+    )
+    assert Do.WAIT is awaiting(scene(30, thin(30), observed=here, asked_unsure=True)).do
+
+
 def test_while_people_are_asked_the_gate_goes_on() -> None:
     here = observed(10)
     assert Do.WAIT is awaiting(scene(200, good(200), observed=here)).do
