@@ -5,10 +5,10 @@ approvals spent, questions asked, the stage run ended, the fix delivered. All ma
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from incidents import crash, entries, errors, reports
+from incidents import crash, entries, errors
 from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
@@ -22,12 +22,12 @@ from incidents.models import (
     RunState,
     Stage,
 )
-from incidents.reports import Diagnosis, Patch
+from incidents.reports import Diagnosis
 from incidents.rollouts import RolloutEvent
 from incidents.stages import Ending
 from rollout import canary, wiring
 from rollout.canary import Do, Seen, Step, Timing
-from workers import cases
+from workers import cases, warrant
 from workers.office import Office
 
 MERGED = crash.register("fix.merged", "the fix is on the release branch, and nothing says so")
@@ -164,7 +164,7 @@ class FollowUp:
         """Bring the fix to the release branch, so that the next ordinary deploy keeps it."""
         incident = self._desk.incidents.get(rollout.incident)
         service = self._desk.service(rollout.service)
-        fix = self._fix(rollout)
+        fix = warrant.fix_of(self._desk, rollout)
         if fix is None:
             return
         message = f"{fix.title}\n\nIncident: {incident.id}"
@@ -178,19 +178,9 @@ class FollowUp:
             self._undelivered(rollout, merged.text)
             return
         crash.point(MERGED)
-        self._desk.timeline.append_once(
-            incident.number,
-            entries.delivered(service.branch, merged.revision or rollout.revision, merged.text),
-            MACHINE,
-        )
-
-    def _fix(self, rollout: Rollout) -> Patch | None:
-        """Return the patch that was rolled out, which need not be the incident's newest."""
-        for run in reversed(self._desk.incidents.runs(rollout.incident)):
-            found = reports.load(run.report) if run.report and run.stage is Stage.PATCH else None
-            if isinstance(found, Patch) and found.digest == rollout.patch_digest:
-                return found
-        return None
+        told = entries.delivered(service.branch, merged.revision or rollout.revision, merged.text)
+        once = replace(told, subject=f"delivered-{rollout.id}")
+        self._desk.timeline.append_once(incident.number, once, MACHINE)
 
     def _undelivered(self, rollout: Rollout, why: str) -> None:
         """Leave an open action item that names the risk, as `resolved` needs."""
