@@ -144,7 +144,7 @@ def world(folder: Path) -> World:
     """Make a production that is broken since two minutes, and an empty Halon beside it."""
     folder.mkdir()
     host = folder / "host"
-    code = outside.code(folder / "code", folder / "code.git")
+    code = outside.code(folder.with_name("code"), folder / "code.git")
     clock = Clock()
     production = outside.Production(host, frozenset({code.culprit, code.newest}))
     production.deploy(code.good, outside.ago(START, minutes=60))
