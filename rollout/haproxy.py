@@ -76,7 +76,8 @@ class Backend:
         servers = {server.name: server for server in self._servers()}
         sides = [[servers[name] for name in side] for side in (self.stable, self.canary)]
         stable, canary = (sum(0 if s.out else s.weight for s in side) for side in sides)
-        troubles = [f"{s.name} is {s.status}" for side in sides for s in side if not s.up]
+        serving = [*sides[0], *(sides[1] if canary else ())]  # a canary at rest may be stopped
+        troubles = [f"{s.name} is {s.status}" for s in serving if not s.up]
         if not stable + canary:
             troubles.append("no server has any weight")
         return Reading(

@@ -340,10 +340,6 @@ def _observed(now: Commanded, answer: hooks.Answer, reading: Reading | None) -> 
         raise errors.TemporaryFailure("Production cannot be seen: hook observe says no weight.")
     # At weight 0 a canary's side that runs what stable runs is no canary, but a spare.
     canary = None if weight == 0 and answer.canary == answer.stable else answer.canary
-    if weight and canary is None:
-        raise errors.TemporaryFailure(
-            f"Production cannot be seen: {weight} % go to a canary that the hook does not know."
-        )
     stable = _both(answer.stable_healthy, reading.stable_healthy if reading else None)
     healthy = _both(answer.canary_healthy, reading.canary_healthy if reading else None)
     if stable is None or (canary is not None and healthy is None):
@@ -351,7 +347,8 @@ def _observed(now: Commanded, answer: hooks.Answer, reading: Reading | None) -> 
             "Production cannot be seen: nothing says whether it is healthy."
         )
     as_commanded = now.weight in (None, weight) and now.stable in (None, answer.stable)
-    troubles = (now.trouble, reading.trouble if reading else None, answer.trouble)
+    lost = f"{weight} % go to a canary that does not run." if weight and canary is None else None
+    troubles = (now.trouble, lost, reading.trouble if reading else None, answer.trouble)
     return Observed(
         weight=weight,
         stable_revision=answer.stable,

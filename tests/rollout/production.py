@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from rollout import want
@@ -116,11 +116,17 @@ class Production:
             self.process.wait(30)
 
 
+class Serves(Protocol):
+    """Something that answers on HTTP connections."""
+
+    def connect(self) -> http.client.HTTPConnection: ...
+
+
 @dataclass
 class Load:
     """Clients that keep asking until told to stop; every answer is counted."""
 
-    production: Production
+    production: Serves
     clients: int = 4
     keep_alive: bool = True
     pause: float = 0.0

@@ -48,3 +48,34 @@ def test_mistakes_are_named(tables: dict[str, Any], what: str, said: str, tmp_pa
     }
     with pytest.raises(errors.BadSettings, match=said):
         makers[what]()
+
+
+HOOKS = {name: ["/bin/true"] for name in ("prepare", "observe", "promote", "take_back")}
+SIDES = {"socket": "/run/x.sock", "backend": "app", "stable": ["a"], "canary": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("driver", "keys", "weights"),
+    [
+        ("command", {"set_weight": ["/bin/true"]}, True),
+        ("haproxy", SIDES, True),
+        ("blue_green", {"haproxy": SIDES}, False),
+        ("blue_green", {"switch": ["/bin/true"]}, False),
+        ("flagd", {"file": "/etc/flags/x.json", "flag": "x"}, True),
+    ],
+)
+def test_deployers_by_hooks(
+    driver: str, keys: dict[str, Any], weights: bool, tmp_path: Path
+) -> None:
+    made = wiring.deployer(service(deploy={"driver": driver, **HOOKS, **keys}), tmp_path)
+    assert (weights, True) == (made.abilities.weights, made.abilities.reads_back)
+    argv = made.take_back_argv("a" * 40, "newest")
+    assert str(tmp_path / "deployers/checkout/way_back.json") in argv
+
+
+def test_every_mistake_of_a_table_is_named_at_once(tmp_path: Path) -> None:
+    one = service(deploy={"driver": "haproxy", **HOOKS, "observe": "look", "wieght": 1})
+    with pytest.raises(errors.BadSettings) as raised:
+        wiring.deployer(one, tmp_path)
+    for word in ("observe", "wieght", "socket", "backend", "stable", "canary"):
+        assert f"{word}: " in raised.value.message
