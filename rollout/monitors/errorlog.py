@@ -8,6 +8,7 @@ line number and no folder of a release, since they differ between versions by na
 import json
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,7 +45,7 @@ _MASKS = (
 )
 
 
-def fingerprint(record: dict[str, object]) -> str:
+def fingerprint(record: Mapping[str, object]) -> str:
     """Return a record's fingerprint: `KeyError in shop.py place: <text>`."""
     trace = _text(record, TRACES)
     kind, message = _text(record, TYPES), _text(record, MESSAGES)
@@ -78,7 +79,7 @@ def _frame(trace: str) -> str:
     return f"{path.rpartition('/')[2]} {name}" if name else ""
 
 
-def _text(record: dict[str, object], names: tuple[str, ...]) -> str:
+def _text(record: Mapping[str, object], names: tuple[str, ...]) -> str:
     for name in names:
         outer, _, inner = name.partition(".")
         found = record.get(name)

@@ -50,14 +50,18 @@ class Settings(WebSettings):
             raise ValueError("must contain $group, or both versions are counted under one label")
         return given.strip()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _pace_of_scrapes(cls, given: Any) -> Any:
+        scrape = given.get("scrape", 15.0) if isinstance(given, dict) else None
+        if not isinstance(scrape, int | float):
+            return given
+        return {"step": 4.0 * scrape, "delay": 2.0 * scrape, **given}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.requests == self.errors:
             raise ValueError("'requests' and 'errors' select the same series")
-        if "step" not in self.model_fields_set:
-            object.__setattr__(self, "step", 4 * self.scrape)
-        if "delay" not in self.model_fields_set:
-            object.__setattr__(self, "delay", 2 * self.scrape)
         if self.step < 2 * self.scrape:
             raise ValueError("'step' must be at least twice 'scrape': increase() needs two samples")
         named = re.search(r"_(milliseconds|ms|seconds)_bucket\{", self.times or "")
