@@ -4,13 +4,14 @@ Used by `stages.finish`, `stages.milestone` and `service`. The rules are `lifecy
 module counts what was tried and carries the answer out.
 """
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
 from incidents import lifecycle, moves, rows, schema, timeline
 from incidents.lifecycle import Next, Then, Tried
 from incidents.models import (
     MACHINE,
     EntryKind,
+    Incident,
     Outcome,
     Person,
     RunState,
@@ -22,6 +23,7 @@ from incidents.store import Tx
 from incidents.timeline import Draft
 
 _R = schema.stage_run
+_MADE = insert(_R).returning(_R.c.id)
 HURT = (Status.OPEN, Status.REOPENED)
 
 
@@ -31,11 +33,20 @@ def queue(tx: Tx, number: int, stage: Stage) -> StageRun:
     if (there := tx.run(rows.select_runs(*mine, moves.live())).first()) is not None:
         return rows.run(there)
     attempts = tx.run(select(func.max(_R.c.attempt)).where(*mine)).scalar() or 0
+    return rows.get_run(tx, _queue(tx, rows.get_incident(tx, number), stage, attempts + 1))
+
+
+def begin(tx: Tx, incident: Incident, stage: Stage) -> None:
+    """Queue the first stage of an incident that this transaction has opened."""
+    _queue(tx, incident, stage, 1)
+
+
+def _queue(tx: Tx, incident: Incident, stage: Stage, attempt: int) -> int:
     values = {
-        "incident": number,
-        "service": rows.get_incident(tx, number).service,
+        "incident": incident.number,
+        "service": incident.service,
         "stage": stage,
-        "attempt": attempts + 1,
+        "attempt": attempt,
         "state": RunState.READY,
         "fence": 0,
         "created_at": tx.now,
@@ -44,8 +55,7 @@ def queue(tx: Tx, number: int, stage: Stage) -> StageRun:
         "tries": 0,
         "cancel": False,
     }
-    made = tx.run(_R.insert().values(**values).returning(_R.c.id)).scalar_one()
-    return rows.get_run(tx, made)
+    return int(tx.run(_MADE, values).scalar_one())
 
 
 def apply(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from incidents import errors, schema
 from incidents.models import Person
@@ -15,6 +15,12 @@ from incidents.rows import value
 from incidents.store import Store, Tx
 
 _I, _T = schema.identity, schema.token
+_HOLDER = select(_T.c.person).where(  # kept, so that it is compiled once: every request asks
+    _T.c.digest == bindparam("digest"),
+    _T.c.one_time.is_(False),
+    _T.c.ended_at.is_(None),
+    or_(_T.c.expires_at.is_(None), _T.c.expires_at > bindparam("now", type_=_T.c.expires_at.type)),
+)
 
 
 class Identities:
@@ -78,8 +84,7 @@ class Tokens:
     def check(self, secret: str) -> Person | None:
         """Return whose lasting token or session this is, None for all others."""
         with self._store.read() as tx:
-            where = (*_living(tx), _T.c.digest == _digest(secret), _T.c.one_time.is_(False))
-            return tx.run(select(_T.c.person).where(*where)).scalar()
+            return tx.run(_HOLDER, {"digest": _digest(secret), "now": tx.now}).scalar()
 
     def redeem(self, secret: str, expires: timedelta) -> str | None:
         """Turn a one-time token into a session secret, once; a lasting one into one each time."""

@@ -5,9 +5,10 @@ Used by the modules of this package; here and nowhere else column names meet fie
 
 from dataclasses import fields
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
 from incidents import errors, schema
 from incidents.models import (
@@ -26,12 +27,19 @@ from incidents.store import Tx
 V = TypeVar("V")
 PURGED: Json = {"purged": True}
 
+_INCIDENT = select(schema.incident).where(schema.incident.c.number == bindparam("this"))
+_HELD_INCIDENT = _INCIDENT.with_for_update()
+
 
 def value(kind: type[V], row: Row[Any], **instead: Any) -> V:
     """Return the frozen value whose fields are columns of the row; `instead` replaces some."""
-    columns = row._mapping
-    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    columns, names = row._mapping, _names(kind)  # type: ignore[arg-type] # classes have a hash
     return kind(**({name: columns[name] for name in names if name not in instead} | instead))
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def incident(row: Row[Any]) -> Incident:
@@ -101,10 +109,7 @@ def get_run(tx: Tx, run_id: int) -> StageRun:
 
 def get_incident(tx: Tx, number: int) -> Incident:
     """Return one incident; raises `errors.NotFound`."""
-    row = tx.run(select(schema.incident).where(schema.incident.c.number == number)).first()
-    if row is None:
-        raise errors.NotFound(f"There is no incident INC-{number}.", incident_id=f"INC-{number}")
-    return incident(row)
+    return _found(tx.run(_INCIDENT, {"this": number}).first(), number)
 
 
 def lock_incident(tx: Tx, number: int) -> Incident:
@@ -112,7 +117,18 @@ def lock_incident(tx: Tx, number: int) -> Incident:
 
     Every change takes this lock first: sequences have no gaps, and PostgreSQL meets no deadlock.
     """
-    tx.run(
-        select(schema.incident.c.number).where(schema.incident.c.number == number).with_for_update()
-    )
-    return get_incident(tx, number)
+    locked = _found(tx.run(_HELD_INCIDENT, {"this": number}).first(), number)
+    tx.held.add(number)
+    return locked
+
+
+def hold_incident(tx: Tx, number: int) -> None:
+    """Take an incident's lock unless this transaction has it; raises `errors.NotFound`."""
+    if number not in tx.held:
+        lock_incident(tx, number)
+
+
+def _found(row: Row[Any] | None, number: int) -> Incident:
+    if row is None:
+        raise errors.NotFound(f"There is no incident INC-{number}.", incident_id=f"INC-{number}")
+    return incident(row)

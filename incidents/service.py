@@ -7,10 +7,10 @@ caller before; what may follow what is `incidents.lifecycle`, enforced here.
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from incidents import clocks, errors, following, lifecycle, moves, rows, schema, timeline
 from incidents.changes import Changes
@@ -32,6 +32,8 @@ from incidents.store import Tx
 from incidents.timeline import Draft
 
 _I, _S, _R = schema.incident, schema.incident_service, schema.stage_run
+_PART, _FOLLOWS = insert(_S), insert(schema.conversation)
+FIRST_ROLE = ServiceRole.SUSPECTED
 SEEN_AS_CAUSE = (ServiceRole.SUSPECTED, ServiceRole.CAUSE)
 
 
@@ -59,12 +61,10 @@ class Incidents(Changes):
     def open(self, opening: Opening) -> Incident:
         """Open an incident and queue its first stage, or return the one its key already opened."""
         with self._store.write() as tx:
-            number = _insert(tx, opening)
-            if number is None:
-                known = select(_I.c.number).where(_I.c.key == opening.key)
-                return rows.get_incident(tx, tx.run(known).scalar_one())
-            _opened(tx, number, opening)
-            return rows.get_incident(tx, number)
+            incident = _insert(tx, opening)
+            if incident is None:
+                return rows.incident(tx.run(select(_I).where(_I.c.key == opening.key)).one())
+            return _opened(tx, incident, opening)
 
     def get(self, number: int) -> Incident:
         """Return an incident; raises `errors.NotFound`."""
@@ -255,9 +255,9 @@ class Incidents(Changes):
             return [rows.run(row) for row in tx.run(rows.select_runs(_R.c.incident == incident))]
 
 
-def _insert(tx: Tx, opening: Opening) -> int | None:
+def _insert(tx: Tx, opening: Opening) -> Incident | None:
     severity = opening.severity or Severity.P2
-    number = tx.insert_new(
+    made = tx.insert_new(
         _I,
         {
             "key": opening.key,
@@ -276,16 +276,22 @@ def _insert(tx: Tx, opening: Opening) -> int | None:
             "salt": secrets.token_hex(16),
         },
     )
-    return None if number is None else int(number)
+    if made is None:
+        return None
+    incident = rows.incident(made)
+    tx.held.add(incident.number)  # nobody else sees it yet
+    return incident
 
 
-def _opened(tx: Tx, number: int, opening: Opening) -> None:
-    title = timeline.redacted(tx, number, opening.title)
-    moves.put(tx, number, title=title)
+def _opened(tx: Tx, incident: Incident, opening: Opening) -> Incident:
+    number = incident.number
+    title = timeline.redacted(tx, number, incident.title)
+    if title != incident.title:
+        moves.put(tx, number, title=title)
     if opening.service is not None:
-        _take_part(tx, number, opening.service, ServiceRole.SUSPECTED)
+        tx.run(_PART, {"incident": number, "service": opening.service, "role": FIRST_ROLE})
     for name in dict.fromkeys((f"web:INC-{number}", *opening.conversations)):
-        tx.run(schema.conversation.insert().values(incident=number, name=name))
+        tx.run(_FOLLOWS, {"incident": number, "name": name})
     content = {
         "title": title,
         "severity": (opening.severity or Severity.P2).value,
@@ -299,13 +305,14 @@ def _opened(tx: Tx, number: int, opening: Opening) -> None:
     if opening.stage is not None:
         skips = opening.emergency and opening.stage is Stage.TRIAGE
         first = lifecycle.first_stage(opening.emergency) if skips else opening.stage
-        following.queue(tx, number, first)
+        following.begin(tx, incident, first)
+    return replace(incident, title=title)
 
 
 def _take_part(tx: Tx, incident: int, service: str, role: ServiceRole) -> None:
     where = (_S.c.incident == incident, _S.c.service == service)
     if not tx.change(update(_S).where(*where).values(role=role)):
-        tx.run(_S.insert().values(incident=incident, service=service, role=role))
+        tx.run(_PART, {"incident": incident, "service": service, "role": role})
 
 
 def _go_on_with(tx: Tx, incident: int, service: str) -> None:

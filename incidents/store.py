@@ -8,10 +8,10 @@ threads and after a fork.
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,18 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Executable, Table, create_engine, event, exc, func, select, text
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Row,
+    Table,
+    create_engine,
+    event,
+    exc,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, CursorResult, Engine, make_url
 
@@ -39,6 +50,7 @@ class Tx:
 
     def __init__(self, connection: Connection, clock: Clock | None) -> None:
         self.connection = connection
+        self.held: set[int] = set()  # the incidents whose lock this transaction has
         self._clock = clock
 
     @cached_property
@@ -47,29 +59,34 @@ class Tx:
         if self._clock is not None:
             return self._clock()
         if self.connection.dialect.name == "sqlite":
-            written = self.connection.scalar(text("SELECT strftime('%Y-%m-%dT%H:%M:%f', 'now')"))
-            return datetime.fromisoformat(str(written)).replace(tzinfo=UTC)
+            return datetime.now(UTC)  # SQLite runs in this process, so this is its clock too
         at: datetime = self.connection.scalars(select(func.clock_timestamp(type_=Utc))).one()
         return at
 
-    def run(self, statement: Executable) -> CursorResult[Any]:
-        """Execute one statement."""
-        result = self.connection.execute(statement)
+    def run(
+        self,
+        statement: Executable,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    ) -> CursorResult[Any]:
+        """Execute one statement; one that is kept and given `values` is compiled only once."""
+        result = self.connection.execute(statement, values)
         assert isinstance(result, CursorResult)  # noqa: S101 - Core statements give nothing else
         return result
 
-    def change(self, statement: Executable) -> int:
+    def change(self, statement: Executable, values: Mapping[str, Any] | None = None) -> int:
         """Execute one statement and return how many rows it changed."""
-        return self.run(statement).rowcount
+        return self.run(statement, values).rowcount
 
-    def insert_new(self, table: Table, values: Mapping[str, Any]) -> int | str | None:
-        """Insert a row and return its first key; None when a unique key is already there."""
-        build = sqlite if self.connection.dialect.name == "sqlite" else postgresql
-        key = next(iter(table.primary_key.columns))
-        row = self.run(
-            build.insert(table).values(**values).on_conflict_do_nothing().returning(key)
-        ).first()
-        return None if row is None else row[0]
+    def insert_new(self, table: Table, values: Mapping[str, Any]) -> Row[Any] | None:
+        """Insert a row and return it whole; None when a unique key is already there."""
+        return self.run(_new_row(self.connection.dialect.name, table), values).first()
+
+
+@cache
+def _new_row(dialect: str, table: Table) -> Executable:
+    build = sqlite if dialect == "sqlite" else postgresql
+    statement: Executable = build.insert(table).on_conflict_do_nothing().returning(*table.c)
+    return statement
 
 
 class Store:

@@ -10,13 +10,33 @@ import hmac
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, insert, literal, select, update
 
 from incidents import chain, columns, errors, redaction, rows, schema
 from incidents.models import EntryKind, Json, Person, TimelineEntry
 from incidents.store import Store, Tx
 
-_T = schema.timeline_entry
+_T, _C, _D = schema.timeline_entry, schema.conversation, schema.delivery
+
+# Kept, so that each is compiled once: these run with every word that anyone says.
+_MADE = insert(_T).returning(*_T.c)
+_LAST = (
+    select(_T.c.sequence, _T.c.hash)
+    .where(_T.c.incident == bindparam("this"))
+    .order_by(_T.c.sequence.desc())
+    .limit(1)
+)
+_SENT_TO_ALL = insert(_D).from_select(
+    ["incident", "entry", "conversation", "order", "state", "attempts"],
+    select(
+        _C.c.incident,
+        bindparam("entry", type_=_D.c.entry.type),
+        _C.c.name,
+        bindparam("sequence", type_=_D.c.order.type),
+        literal("pending", _D.c.state.type),
+        literal(0, _D.c.attempts.type),
+    ).where(_C.c.incident == bindparam("this")),
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +98,7 @@ class Timeline:
 
 def append(tx: Tx, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
     """Append an entry inside the transaction of the change that it tells of."""
-    rows.lock_incident(tx, incident)
+    rows.hold_incident(tx, incident)
     numbering = _Numbers(tx, incident)
     # Once through JSON text: what is hashed is what will be read back, tuples and dates included.
     content = redaction.redact_json(json.loads(columns.canonical(draft.content)), numbering)
@@ -98,8 +118,8 @@ def append(tx: Tx, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
             previous, sequence + 1, draft.kind, tx.now, actor, draft.subject, hash_of_content
         ),
     }
-    row = tx.run(_T.insert().values(**made).returning(*_T.c)).one()
-    _deliver(tx, incident, row.id, sequence + 1)
+    row = tx.run(_MADE, made).one()
+    tx.run(_SENT_TO_ALL, {"this": incident, "entry": row.id, "sequence": sequence + 1})
     return rows.entry(row)
 
 
@@ -122,21 +142,8 @@ def _entries(tx: Tx, incident: int, after: int) -> list[TimelineEntry]:
 
 
 def _head(tx: Tx, incident: int) -> tuple[int, str]:
-    last = tx.run(
-        select(_T.c.sequence, _T.c.hash)
-        .where(_T.c.incident == incident)
-        .order_by(_T.c.sequence.desc())
-        .limit(1)
-    ).first()
+    last = tx.run(_LAST, {"this": incident}).first()
     return (0, chain.FIRST) if last is None else (last.sequence, last.hash)
-
-
-def _deliver(tx: Tx, incident: int, entry: int, sequence: int) -> None:
-    names = tx.run(
-        select(schema.conversation.c.name).where(schema.conversation.c.incident == incident)
-    ).scalars()
-    for name in names.all():
-        tx.run(schema.delivery.insert().values(**delivery_row(incident, entry, name, sequence)))
 
 
 def delivery_row(incident: int, entry: int, conversation: str, order: int) -> Json:
