@@ -23,6 +23,7 @@ from incidents.models import (
     Incident,
     Person,
     Result,
+    Rollout,
     Verdict,
 )
 from incidents.policy import Access
@@ -216,7 +217,7 @@ class Approvals:
                     continue
                 if not mac.verify(key, approval):
                     _tell_forged(tx, approval)
-                elif named is None or _same_plan(rows.rollout(named).plan, named, approval):
+                elif named is None or _is_about(rows.rollout(named), approval):
                     return approval
             return None
 
@@ -268,10 +269,15 @@ def _usable(tx: Tx, approval: Approval, step: str) -> bool:
     return approval.state is _S.USED and (approval.used_for == step or through)
 
 
-def _same_plan(plan: Any, rollout: Any, approval: Approval) -> bool:
+def _is_about(rollout: Rollout, approval: Approval) -> bool:
+    """Tell whether a yes was asked for this rollout as it is, of those who may start one."""
+    # Whoever may write to the database asks what it likes: everybody may say yes to a note.
+    if policy.WHO_MAY[approval.act] is not policy.Who.APPROVERS:
+        return False
     # The plan itself is hashed again: its stored hash could be kept while the plan was changed.
-    named = (approval.plan_hash, approval.patch_digest)
-    return named == (digest(plan), rollout.patch_digest)
+    is_ = (rollout.incident, rollout.service, digest(rollout.plan), rollout.patch_digest)
+    named = (approval.incident, approval.service, approval.plan_hash, approval.patch_digest)
+    return named == is_
 
 
 def _get(tx: Tx, approval_id: str) -> Approval:

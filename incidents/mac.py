@@ -1,7 +1,8 @@
-"""The seal of an approval: HMAC-SHA256 over everything that it names, its voter and the time.
+"""The seals: HMAC-SHA256 over what an approval names, and over where a rollout stands.
 
-Made by `approvals.decide` in the bot, checked in the controller before it acts. Only these two hold
-the key, so a worker that reads hostile logs and may write to the database cannot forge a yes.
+An approval's is made by `approvals.decide` in the bot and checked in the controller before it acts;
+a rollout's is the controller's own. Only these two hold the key, so a worker that reads hostile
+logs and may write to the database can forge neither a yes nor a step that was never decided.
 """
 
 import hashlib
@@ -9,8 +10,10 @@ import hmac
 from datetime import UTC, datetime
 
 from incidents.columns import canonical
-from incidents.models import Approval
+from incidents.models import Approval, Rollout
 
+# People's requests and the fence of a leader are written by others, and at worst stop a rollout.
+UNSEALED = frozenset({"fence", "request", "request_by", "seal"})
 NAMED = (
     "id",
     "incident",
@@ -41,6 +44,19 @@ def verify(key: bytes, approval: Approval) -> bool:
     if approval.mac is None or approval.decided_by is None or approval.decided_at is None:
         return False
     return hmac.compare_digest(sign(key, approval), approval.mac)
+
+
+def seal(key: bytes, rollout: Rollout) -> str:
+    """Return the controller's seal of a rollout as it stands, hex."""
+    names = (name for name in rollout.__dataclass_fields__ if name not in UNSEALED)
+    sealed = {name: _text(getattr(rollout, name)) for name in names if name != "plan"}
+    content = {"rollout": sealed, "plan": rollout.plan}
+    return hmac.new(key, canonical(content).encode(), hashlib.sha256).hexdigest()
+
+
+def is_sealed(key: bytes, rollout: Rollout) -> bool:
+    """Return whether the controller wrote exactly this rollout."""
+    return rollout.seal is not None and hmac.compare_digest(seal(key, rollout), rollout.seal)
 
 
 def _text(value: object) -> str | None:

@@ -444,6 +444,7 @@ class Rollout:
     extended: bool = False
     request: Act | None = None  # HOLD or TAKE_BACK, asked by a person; the controller obeys
     request_by: Person | None = None
+    seal: str | None = None  # the controller's, over all that only it may write
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Rollouts as stored: the row, its events and its buckets. The controller alone moves one.
 
 `fence` is the leader lease's: a leader with a lower one than stored gets `errors.StaleFence`.
-People ask (`request`); they never move traffic themselves.
+People ask (`request`); they never move traffic themselves. What the controller saves carries its
+seal: built without the key, this class can plan and ask, and what it saves counts as nobody's.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, literal, or_, select, update
 
-from incidents import approvals, effects, errors, rows, schema, stages, timeline
-from incidents.models import MACHINE, Act, Bucket, Json, Person, Rollout
+from incidents import approvals, effects, errors, mac, rows, schema, stages, timeline
+from incidents.models import MACHINE, Act, Bucket, Json, Person, Rollout, RolloutState
 from incidents.rows import value
 from incidents.store import Store, Tx
 from incidents.timeline import Draft
@@ -20,7 +21,10 @@ from incidents.timeline import Draft
 _R, _E, _B = schema.rollout, schema.rollout_event, schema.bucket
 REQUESTS = (Act.HOLD, Act.TAKE_BACK)
 # What a tick may not change: who it belongs to, and what people asked for meanwhile.
-FIXED = ("id", "incident", "stage_run", "service", "created_at", "fence", "request", "request_by")
+FIXED = (
+    *("id", "incident", "stage_run", "service", "created_at"),
+    *("fence", "request", "request_by", "seal"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,8 @@ class RolloutEvent:
 class Rollouts:
     """Reads and moves rollouts."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, key: bytes | None = None) -> None:
+        self._store, self._key = store, key
 
     def create(self, rollout: Rollout, run_fence: int) -> Rollout:
         """Store a planned rollout of a deploy run; the same id again returns the stored one.
@@ -54,6 +58,7 @@ class Rollouts:
                 "fence": 0,
                 "request": None,
                 "request_by": None,
+                "seal": None,
             }
             if tx.insert_new(_R, _row(rollout) | made) is None and not _known(tx, rollout.id):
                 raise errors.WrongState(
@@ -107,7 +112,16 @@ class Rollouts:
             _add_event(tx, rollout.id, event, content)
             for draft in entries:
                 timeline.append(tx, rollout.incident, draft, MACHINE)
+            if self._key is not None:
+                seal = mac.seal(self._key, _get(tx, rollout.id))
+                _put(tx, (_R.c.id == rollout.id,), seal=seal)
             return _get(tx, rollout.id)
+
+    def is_ours(self, rollout: Rollout) -> bool:
+        """Tell whether the controller wrote this; a plan that waits for its yes is a worker's."""
+        if rollout.state is RolloutState.PLANNED:
+            return True
+        return self._key is not None and mac.is_sealed(self._key, rollout)
 
     def events(self, rollout_id: str) -> list[RolloutEvent]:
         """Return the events in order."""

@@ -330,6 +330,7 @@ rollout = Table(
     Column("extended", Boolean, nullable=False),
     Column("request", Fixed(Act)),
     Column("request_by", Who),
+    Column("seal", Words),
     # One rollout per service at a time.
     Index(
         "uq_rollout_open",

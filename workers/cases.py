@@ -46,13 +46,13 @@ def repository(office: Office, service: Service) -> Iterator[git.Repository]:
 def learn_changes(office: Office, service: Service) -> tuple[Change, ...]:
     """Take over what the deployer wrote down, and return every change of the last 30 days."""
     if service.changes.record is not None:
-        for change in _recorded(service, service.changes.record):
+        for change in recorded(service, service.changes.record):
             office.incidents.record_change(change, MACHINE)
     since = office.store.now() - LOOK_BACK
     return tuple(office.incidents.changes(service.name, since))
 
 
-def _recorded(service: Service, path: Path) -> Iterator[Change]:
+def recorded(service: Service, path: Path) -> Iterator[Change]:
     """Read the deployer's record; a line that cannot be read is a gap of that line alone."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()

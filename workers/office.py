@@ -86,7 +86,7 @@ def over(store: Store, process: Settings, owner: str, *, key: bytes | None = Non
         stages=Stages(store),
         timeline=Timeline(store),
         approvals=Approvals(store, Access(services, chat_configured=False), key),
-        rollouts=Rollouts(store),
+        rollouts=Rollouts(store, key),
         timers=Timers(store),
         leases=Leases(store),
         ledger=Ledger(store),

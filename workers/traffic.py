@@ -6,7 +6,7 @@ and not done (every command of a deployer may be repeated), and a later one goes
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +68,7 @@ class _Watched:
     failing_since: datetime | None = None
     updated_at: datetime | None = None
     better: bool = False  # the last judgement: proved better than stable
-    warranted: bool = False  # the commit was seen to be what the approved plan says
+    warranted: dict[tuple[bool, str], bool] = field(default_factory=dict)  # what was seen of it
 
 
 class Traffic:
@@ -174,27 +174,30 @@ class Traffic:
     def _granted(self, rollout: Rollout, watched: _Watched) -> frozenset[str]:
         plan = DeploymentPlan.model_validate(rollout.plan)
         following = canary.next_phase(plan, rollout.phase)
-        if following is None:
+        if following is None or rollout.state in canary.TERMINAL:
             return frozenset()
         scope = str(following.percent)
-        alone = self._alone(rollout)
-        given = None if alone else self._desk.approvals.granted(rollout.id, scope, scope)
-        named = f"through {plan.phases[-1].percent}" if alone else given and given.scope
-        if named is None or not self._warranted(rollout, watched, alone=alone):
+        if self._alone(rollout) and self._warranted(rollout, watched, alone=True):
+            return frozenset({f"through {plan.phases[-1].percent}"})
+        given = self._desk.approvals.granted(rollout.id, scope, scope)
+        if given is None or not self._warranted(rollout, watched, alone=False):
             return frozenset()
-        return frozenset({named})
+        return frozenset({given.scope})
 
     def _warranted(self, rollout: Rollout, watched: _Watched, *, alone: bool) -> bool:
-        """Tell whether production would get what was approved; if not it ends here, and is told."""
-        if not watched.warranted:
+        """Tell whether production would get what was approved; what is refused is told once."""
+        look = alone, warrant.digest(rollout)
+        if look not in watched.warranted:
             try:
                 warrant.check(self._desk, rollout, alone=alone)
             except warrant.Unwarranted as refused:
                 self._tell_trouble(rollout, refused.message)
-                self._desk.rollouts.request(rollout.id, Act.TAKE_BACK, MACHINE)
-                return False
-            watched.warranted = True
-        return True
+                watched.warranted[look] = False
+                if not alone:  # people were shown something else, so their yes is for nothing
+                    self._desk.rollouts.request(rollout.id, Act.TAKE_BACK, MACHINE)
+            else:
+                watched.warranted[look] = True
+        return watched.warranted[look]
 
     def _tell_forged(self, rollout: Rollout) -> None:
         what = f"Rollout {rollout.id} was changed past the controller, so nothing more is done."

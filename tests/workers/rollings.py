@@ -1,5 +1,6 @@
 """A rollout on its way: an incident with a tested patch, its plan, its question, and production."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from incidents import crash
+from agents.builtin import remedy
+from incidents import crash, errors
 from incidents.approvals import Question
 from incidents.models import (
     Act,
@@ -59,7 +61,8 @@ def broken(path: Path) -> Code:
     repository.git("update-ref", "refs/heads/main", bad)
     diff = repository.git("diff", bad, fixed) + "\n"
     tree = repository.git("rev-parse", f"{fixed}^{{tree}}")
-    return Code(repository, good, bad, fixed, plans.patch(diff=diff, base=bad, tree=tree))
+    patch = plans.patch(diff=diff, digest=remedy.digest_of(diff), base=bad, tree=tree)
+    return Code(repository, good, bad, fixed, patch)
 
 
 @dataclass
@@ -96,19 +99,20 @@ class Rolling:
         self.traffic.tick(self.id, FENCE)
         return self.state
 
-    def until(self, *states: RolloutState, seconds: float = 25.0) -> RolloutState:
+    def until(self, *states: RolloutState, seconds: float = 60.0) -> RolloutState:
         """Tick until one of these states is reached."""
         return self.until_so(lambda: self.state in states, f"{states}", seconds)
 
     def until_so(
-        self, condition: Callable[[], object], what: str, seconds: float = 25.0
+        self, condition: Callable[[], object], what: str, seconds: float = 60.0
     ) -> RolloutState:
         """Tick until something is so."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, f"never {what}; is {self.state}: {self.rollout.reason}"
-            self.tick()
-            time.sleep(0.01)
+            assert time.monotonic() < end, f"never {what}; is {self.state} after {self.told()}"
+            with contextlib.suppress(errors.TemporaryFailure, errors.WrongState):
+                self.tick()  # as the controller: what failed is looked at again
+            time.sleep(0.05)
         return self.state
 
     def until_ended(self) -> Outcome | None:
@@ -161,6 +165,11 @@ class Rolling:
     def did(self) -> list[str]:
         """Return what was written down of the rollout, without what was only noted."""
         return [event.kind for event in self.desk.rollouts.events(self.id)]
+
+    def told(self) -> list[str]:
+        """Return why each step was made."""
+        events = self.desk.rollouts.events(self.id)
+        return [f"{e.kind}: {e.content['reason']}" for e in events if "reason" in e.content]
 
     def lease_file(self) -> Path:
         return self.desk.folder / "watchdog" / f"{self.id}.json"
