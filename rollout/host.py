@@ -451,7 +451,8 @@ def serve(folder: Path) -> None:
             asyncio.run(Host(folder, settings).run())
         except OSError as error:
             raise errors.WrongState(
-                f"{str(folder)!r} cannot be served on port {settings.port}: {error}"
+                f"{str(folder)!r} cannot be served on port {settings.port}: {error}; stop what "
+                "uses it, or set another port in host.json (0 takes any)."
             ) from error
 
 

@@ -111,11 +111,15 @@ def stored_buckets(path: Path) -> tuple[tuple[Bucket, ...], bool]:
     return tuple(_bucket(item, file.bucket_seconds) for item in file.buckets), told
 
 
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror) if isinstance(error, OSError) else "it is no text in UTF-8"
+
+
 def _content(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.PermanentFailure(f"{str(path)!r} cannot be read: {error}") from error
+        raise errors.PermanentFailure(f"{str(path)!r} cannot be read: {_why(error)}.") from error
     try:
         content: object = json.loads(text)
     except (ValueError, RecursionError) as error:

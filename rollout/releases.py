@@ -42,7 +42,7 @@ def _git(repository: Path, *arguments: str) -> bytes:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise errors.TemporaryFailure(f"git {arguments[0]} did not finish: {error}") from error
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
+        said = done.stderr.decode("utf-8", "replace").strip() or f"exit {done.returncode}"
         raise errors.PermanentFailure(f"git {arguments[0]} failed in {str(repository)!r}: {said}")
     return done.stdout
 
@@ -98,7 +98,12 @@ class Releases:
     def _commit(self, name: str) -> str:
         if not self._repository.is_dir():
             raise errors.PermanentFailure(f"{name!r} is not fetched yet.")
-        found = _git(self._repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        try:
+            found = _git(self._repository, "rev-parse", "--verify", f"{name}^{{commit}}")
+        except errors.PermanentFailure as error:
+            raise errors.PermanentFailure(
+                f"The repository {self._remote!r} has no revision {name!r}: {error.message}"
+            ) from error
         return found.decode("ascii").strip()
 
     def _fetch(self) -> None:
