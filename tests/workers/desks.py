@@ -33,7 +33,7 @@ class Place:
     """A folder that holds all of one Halon."""
 
     root: Path
-    time_scale: float = 600.0
+    time_scale: float = 120.0  # buckets long enough to be counted on a busy machine
 
     @property
     def folder(self) -> Path:

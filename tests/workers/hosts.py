@@ -20,7 +20,7 @@ REPORT_SECONDS = 0.1
 class StandInHost:
     """Serves a folder from a thread; `errors` is the failing share per revision."""
 
-    def __init__(self, folder: Path, stable: str, per_second: float = 4000.0) -> None:
+    def __init__(self, folder: Path, stable: str, per_second: float = 1000.0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.per_second = per_second

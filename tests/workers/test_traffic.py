@@ -21,8 +21,9 @@ def stages_of(made: Rolling) -> list[Stage]:
 
 @pytest.mark.slow
 def test_a_good_fix_grows_to_100_percent_and_reaches_the_release_branch(place: Place) -> None:
+    place.time_scale = 200.0
     with rolling(place) as made:
-        assert Outcome.DONE is made.all_the_way()
+        assert Outcome.DONE is made.all_the_way(), made.told()
 
         assert (made.code.fixed, 0) == (made.host.stable, made.host.weight)
         assert Status.RESOLVED is made.desk.incidents.get(made.incident.number).status
@@ -36,8 +37,9 @@ def test_a_good_fix_grows_to_100_percent_and_reaches_the_release_branch(place: P
 def test_a_fix_that_cannot_be_merged_leaves_an_action_item_that_names_the_risk(
     place: Place,
 ) -> None:
+    place.time_scale = 200.0
     with rolling(place, delivery={"via": "local", "remote": str(place.root / "none.git")}) as made:
-        assert Outcome.DONE is made.all_the_way()
+        assert Outcome.DONE is made.all_the_way(), made.told()
 
         (item,) = made.desk.action_items.list(made.incident.number)
         assert "@payments" == item.owner
