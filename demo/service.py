@@ -88,6 +88,7 @@ folder = {_quoted(place.host)}
 
 [service.monitor]
 source = "accesslog"
+errors = {_quoted(place.error_log)}
 
 [service.delivery]
 via = "local"

@@ -38,7 +38,9 @@ def test_halon_understands_the_table(place: service.Place) -> None:
     assert checkout.reproduce is not None
     assert f"{sys.executable} -m checkout.replay" == checkout.reproduce.run
     assert ["http://127.0.0.1:8099/healthz"] == [one.probe for one in checkout.depends_on]
-    assert (checkout.deploy, checkout.monitor, checkout.delivery) != (None, None, None)
+    assert checkout.monitor is not None
+    assert {"errors": str(place.error_log)} == checkout.monitor.model_extra
+    assert None not in (checkout.deploy, checkout.delivery)
 
 
 def test_replicas_command_lets_the_host_choose_the_socket(place: service.Place) -> None:

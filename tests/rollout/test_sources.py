@@ -1,15 +1,17 @@
 """The names in [service.monitor] lead to monitors, their keys are checked, and the pace fits."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from incidents import errors
+from incidents.models import Bucket, Version
 from incidents.settings import Service
-from rollout import sources
+from rollout import gate, sources
 from rollout.canary import Timing
+from rollout.monitors import prometheus, web
 from rollout.monitors.accesslog import AccessLog
 from rollout.monitors.datadog import Datadog
 from rollout.monitors.haproxy import HAProxy
@@ -95,3 +97,26 @@ def test_counters_are_never_read_faster_than_the_ticks_come() -> None:
     assert timedelta(seconds=4) == (
         sources.pace(service("haproxy", **TABLES["haproxy"][1]), quick).bucket
     )
+
+
+def test_at_its_pace_a_servers_newest_counts_are_never_called_stale() -> None:
+    """At a log's pace they would be most of the time: they are a minute long and half one late."""
+    given = service("prometheus", **TABLES["prometheus"][1])
+    timing = sources.pace(given, TIMING)
+    keys = prometheus.Settings.model_validate(TABLES["prometheus"][1])
+    since = datetime(2026, 3, 1, 12, 0, 17, tzinfo=UTC)
+    reasons = set()
+    for second in range(240, 480):
+        now = since + timedelta(seconds=second)
+        known = web.grid(since, now - timing.lag, keys)
+        buckets = [Bucket(one, at, keys.step, 400, 0) for at in known for one in Version]
+        report = gate.judge(
+            buckets,
+            gate.Gates(max_latency_ratio=None, new_errors=False),
+            100,
+            gate.Look(now - timing.lag, since, 50, timing.stale + 2 * timing.bucket),
+        )
+        reasons.add(report.reason)
+
+    assert {gate.Reason.PASSED, gate.Reason.LOW_TRAFFIC} >= reasons
+    assert gate.Reason.PASSED in reasons

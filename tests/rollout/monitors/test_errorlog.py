@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from incidents import errors
-from incidents.models import Version
+from incidents.models import Result, Version
+from rollout import gate
 from rollout.monitors.accesslog import AccessLog
 from rollout.monitors.errorlog import ErrorLog, fingerprint
 from rollout.monitors.lines import Groups
@@ -128,3 +129,32 @@ def test_buckets_of_the_access_log_carry_them(path: Path) -> None:
     assert (5, 5) == (bucket.requests, bucket.errors)
     assert (("KeyError in pricing.py rate: <text>", 2),) == bucket.fingerprints
     log.close()
+
+
+@pytest.mark.parametrize(("shared", "result"), [(False, Result.FAIL), (True, Result.INCONCLUSIVE)])
+def test_the_gate_fails_for_an_error_that_stable_never_had(
+    path: Path, shared: bool, result: Result
+) -> None:
+    """4 errors of 100 requests are under the limit; what they are is what counts."""
+    access = path.with_name("access.log")
+    lines = [
+        {"ts": (START + timedelta(seconds=n / 50)).isoformat(), "ms": 3, "status": 200,
+         "version": "stable" if n % 10 else "canary"}
+        for n in range(1000)
+    ]  # fmt: skip
+    for n in (100, 300, 500, 700):
+        lines[n]["status"] = 500
+    access.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    path.write_text(
+        "".join(record(second) for second in (2, 6, 10, 14))
+        + (record(3, "stable") if shared else "")
+    )
+    errors_told = ErrorLog(path, bucket=BUCKET, groups=Groups())
+    log = AccessLog(access, bucket=BUCKET, silence=BUCKET, errors=errors_told)
+    until = START + 4 * BUCKET
+    buckets = [b for version in Version for b in log.buckets(version, START, until)]
+    report = gate.judge(buckets, gate.Gates(new_errors=log.fingerprints), 100)
+    log.close()
+
+    assert result is report.result
+    assert (gate.Reason.NEW_ERRORS is report.reason) is not shared
