@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from incidents import errors
 from rollout import record
 from rollout.observations import Problem
-from rollout.steering import Reading
+from rollout.switch import Reading
 
 STABLE, CANARY = "stable", "canary"
 

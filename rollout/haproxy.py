@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from incidents import errors
 from rollout.observations import Problem
-from rollout.steering import Reading
+from rollout.switch import Reading
 
 SECONDS = 5.0
 HEAVIEST = 256  # HAProxy's largest weight
@@ -145,6 +145,9 @@ class Backend:
             if s.name in self.stable and not s.up
         ]
         found = [Problem(text) for text in texts]
+        if not any(s.backup for s in servers):
+            text = f"Backend {self.backend!r} has no `backup` server: nobody serves if the canary "
+            found.append(Problem(f"{text}dies while it has 100 %.", fatal=False))
         return found + [
             Problem(f"Server {s.name!r} has no check: a dead one would go on getting requests.")
             for s in servers

@@ -42,13 +42,6 @@ class HookSettings(BaseModel):
                 raise ValueError(f"{name} may take at most {LONGEST[name]:.0f} s")
         return value
 
-    @field_validator("environment")
-    @classmethod
-    def _set(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if missing := [name for name in value if name not in os.environ]:
-            raise ValueError(f"not set in the environment: {', '.join(missing)}")
-        return value
-
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.freeze is None) != (self.unfreeze is None):
@@ -59,12 +52,13 @@ class HookSettings(BaseModel):
         """Return the hooks with the environment that they will see."""
         names = set(type(self).model_fields) & set(steering.SECONDS)
         argv = {name: given for name in sorted(names) if (given := getattr(self, name))}
-        named = {name: os.environ[name] for name in self.environment}
+        named = {name: os.environ[name] for name in self.environment if name in os.environ}
         return hooks.Hooks(
             argv=argv,
             seconds=steering.SECONDS | self.seconds,
             environment=hooks.kept_environment() | named,
             folder=str(self.cwd),
+            missing=tuple(name for name in self.environment if name not in os.environ),
         )
 
 

@@ -31,6 +31,7 @@ class Hooks:
     seconds: Mapping[str, float]
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str = "/"
+    missing: tuple[str, ...] = ()  # variables that hooks should see and this process has not
 
     def has(self, name: str) -> bool:
         """Return whether there is such a hook."""

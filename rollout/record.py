@@ -106,7 +106,7 @@ class Record:
         with self.acting(mine):
             process = starting()
             running = Running(process.pid, _started(process.pid) or 0, _clock() + seconds)
-            self._write(replace(self.read(), running=running))
+            self._write(replace(self.read(), running=running), durable=False)
         return process
 
     def ended(self, mine: Commanded) -> None:
@@ -114,13 +114,13 @@ class Record:
         with self._locked():
             now = self.read()
             if now.sequence == mine.sequence:
-                self._write(replace(now, running=None))
+                self._write(replace(now, running=None), durable=False)
 
     def say(self, trouble: str | None) -> None:
         """Keep, or forget, a sentence that people should read beside the next observations."""
         with self._locked():
             if (now := self.read()).trouble != trouble:
-                self._write(replace(now, trouble=trouble))
+                self._write(replace(now, trouble=trouble), durable=False)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -129,12 +129,15 @@ class Record:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _write(self, commanded: Commanded) -> None:
-        write(self._file, json.dumps(asdict(commanded), indent=1) + "\n")
+    def _write(self, commanded: Commanded, *, durable: bool = True) -> None:
+        write(self._file, json.dumps(asdict(commanded), indent=1) + "\n", durable=durable)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole and durable, readable by its owner alone until it is in place."""
+def write(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a file whole, readable by its owner alone unless it was otherwise before.
+
+    `durable`: it survives a power cut; a process that is running then does not.
+    """
     making = path.with_name(f".{path.name}.{os.getpid()}")
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
     opened = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -142,7 +145,8 @@ def write(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     making.replace(path)
 
 

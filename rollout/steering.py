@@ -10,15 +10,16 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 from incidents import errors
 from rollout import hooks, record
 from rollout.observations import Observed, Problem
 from rollout.record import TAKE_BACK, Commanded
+from rollout.switch import Reading, Switch
 
 if TYPE_CHECKING:
     from incidents.reports import DeploymentPlan
@@ -37,41 +38,6 @@ SECONDS = {  # each: the hook and its read-back
     "freeze": 30.0,
     "unfreeze": 30.0,
 }
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a switch says of the traffic; health is None where it cannot know."""
-
-    weight: int
-    stable_healthy: bool | None = None
-    canary_healthy: bool | None = None
-    trouble: str | None = None
-
-
-class Switch(Protocol):
-    """Shifts traffic between two fixed sides; a frozen dataclass, so that it can be written down.
-
-    Each method raises `errors.TemporaryFailure` when the switch does not answer.
-    """
-
-    kind: ClassVar[str]
-
-    def set(self, percent: int) -> None:
-        """Send this share to the canary's side."""
-        ...
-
-    def read(self) -> Reading:
-        """Return where the traffic goes, as the switch itself says."""
-        ...
-
-    def drained(self) -> bool:
-        """Return whether no request is left on the canary's side."""
-        ...
-
-    def problems(self) -> list[Problem]:
-        """Return what in the switch's own settings speaks against a rollout."""
-        ...
 
 
 class Steered:
@@ -139,6 +105,9 @@ class Steered:
         )
         if there:
             return self.observe()
+        if self._hooks.missing:
+            names = ", ".join(self._hooks.missing)
+            raise errors.PermanentFailure(f"Hooks need {names}: not set where the controller runs.")
         self._record.say(None)
         self._optional(mine, "freeze")
         self._shift(mine, 0)
@@ -229,7 +198,9 @@ class Steered:
         switch = {"kind": self._switch.kind, **_plain(self._switch)} if self._switch else None
         content = {"service": self._service, "hooks": asdict(self._hooks), "switch": switch}
         text, file = json.dumps(content, indent=1, default=str) + "\n", self._record.folder / FILE
-        if not file.exists() or file.read_text(encoding="utf-8") != text:
+        # Who plans has no credentials; what the controller wrote with them must stay as it is.
+        poorer = file.exists() and bool(self._hooks.missing)
+        if not poorer and (not file.exists() or file.read_text(encoding="utf-8") != text):
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             record.write(file, text)
         script = Path(__file__).absolute().with_name("way_back.py")

@@ -16,9 +16,10 @@ if __name__ == "__main__":  # as a script with -I, nothing but the standard libr
 
 from incidents import errors
 from rollout import flagfile, haproxy, hooks, steering
+from rollout.switch import Switch
 
 DONE, NOT_YET, USAGE, SUPERSEDED = 0, 1, 2, 3
-SWITCHES: dict[str, Callable[..., steering.Switch]] = {
+SWITCHES: dict[str, Callable[..., Switch]] = {
     haproxy.Backend.kind: haproxy.Backend,
     flagfile.Flag.kind: flagfile.Flag,
 }
@@ -31,7 +32,7 @@ def load(file: Path) -> steering.Steered:
     return steering.Steered(content["service"], file.parent, commands, _switch(content["switch"]))
 
 
-def _switch(content: dict[str, Any] | None) -> steering.Switch | None:
+def _switch(content: dict[str, Any] | None) -> Switch | None:
     if content is None:
         return None
     kind = content.pop("kind")

@@ -38,6 +38,7 @@ backend app
     default-server {check} inter 100ms fall 2 rise 2
     server stable unix@{folder}/team/stable.sock weight 100
     server canary unix@{folder}/team/canary.sock weight {rest}
+    server reserve unix@{folder}/team/stable.sock backup
 {servers}
 """
 

@@ -130,6 +130,20 @@ def test_a_killed_canary_is_seen_and_taken_back(site: Site) -> None:
         assert lost == sum(asking.statuses.values()) - asking.statuses["200"]
 
 
+def test_a_canary_that_dies_with_everything_leaves_the_reserve_serving(site: Site) -> None:
+    site.start()
+    proxy = deployer(site)
+    proxy.prepare(PLAN, "1")
+    proxy.set_weight(100, "1")
+    site.kill("canary")
+    until(lambda: "canary is DOWN" in (proxy.observe().trouble or ""))
+    with load(site).running() as asking:
+        asking.at_least(50)
+    assert ({"200"}, {OLD}) == (set(asking.statuses), set(asking.revisions))
+    assert 100 == proxy.observe().weight  # as commanded; that it is down is said beside it
+    assert 0 == proxy.take_back(OLD, "1").weight
+
+
 def test_what_somebody_else_does_by_hand_is_noticed(site: Site) -> None:
     site.start()
     proxy = deployer(site)
@@ -222,7 +236,7 @@ def test_preflight_names_missing_servers_backends_and_a_dead_stable(site: Site) 
     ):
         assert said in " ".join(p.text for p in deployer(site, **keys).preflight(PLAN) if p.fatal)
     site.kill("stable")
-    until(lambda: site.ask("show stat").count("DOWN") >= 2)
+    until(lambda: site.ask("show stat").count("DOWN") >= 3)
     assert "stable" in " ".join(p.text for p in deployer(site).preflight(PLAN) if p.fatal)
 
 
