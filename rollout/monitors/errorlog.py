@@ -37,7 +37,12 @@ _JAVA = re.compile(r"^\s*at ([\w.$]+)\(([\w]+\.(?:java|kt|scala))(?::\d+)?\)", r
 _FOREIGN = re.compile(r"site-packages|dist-packages|/lib/python\d|<frozen|node_modules|node:")
 _LAST = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?([A-Za-z_]\w*)(?:: (.*))?$")
 _MASKS = (
-    (re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`"), "<text>"),
+    # Names of the code stay: 'Cart' object has no attribute 'token'. Values of a request do not.
+    (
+        re.compile(r"(?<!attribute )(?<!module )(?<!name )(?<!argument )'[^']*'(?! object)"),
+        "<text>",
+    ),
+    (re.compile(r"\"[^\"]*\"|`[^`]*`"), "<text>"),
     (re.compile(r"\S+@\S+"), "<email>"),
     (re.compile(r"\b(?:0x)?(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8}[0-9a-fA-F-]*\b"), "<id>"),
     (re.compile(r"(?:/[\w.@-]+){2,}"), "<path>"),

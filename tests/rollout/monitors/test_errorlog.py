@@ -59,6 +59,9 @@ def test_another_release_line_and_request_is_the_same_error() -> None:
             "in pay.js charge: charge for <email> failed",
         ),
         ({"message": "order 0f8fad5b-d9cb-469f-a165-70867728950e lost"}, "order <id> lost"),
+        ({"message": "'Cart' object has no attribute 'fee'"},
+         "'Cart' object has no attribute 'fee'"),
+        ({"message": "no voucher 'SPRING' for \"Ann\""}, "no voucher <text> for <text>"),
         ({}, "other errors"),
     ],
 )  # fmt: skip
