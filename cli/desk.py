@@ -134,7 +134,13 @@ def rollback(
         found = desk.rollouts.get(rollout)
     plan = DeploymentPlan.model_validate(found.plan)
     typer.echo(f"Running: {plan.rollback_command}")
-    sys.exit(subprocess.run(shlex.split(plan.rollback_command), check=False).returncode)
+    try:
+        done = subprocess.run(shlex.split(plan.rollback_command), check=False)
+    except (OSError, ValueError) as error:
+        raise errors.PermanentFailure(
+            f"The command could not be started ({error}); run it on the controller's machine."
+        ) from error
+    sys.exit(done.returncode)
 
 
 def changed(

@@ -146,7 +146,7 @@ def _scan(hands: Sequence[Sequence[Part]]) -> Tally | None:
 
 def _start(hand: Sequence[Part]) -> subprocess.Popen[str]:
     child = subprocess.Popen(
-        [sys.executable, "-m", "agents.builtin.logscan"],
+        [sys.executable, "-P", "-m", "agents.builtin.logscan"],  # not from where it was typed
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
