@@ -197,8 +197,11 @@ class Host:
                 task.cancel()
             await asyncio.gather(*(pool.end() for pool in self.pools.values()))
             self.report(running=False)
-            shutil.rmtree(self.recipe.sockets, ignore_errors=True)
-            self.log.close()
+
+    def close(self) -> None:
+        """Give back what the host holds, also when it never began to serve."""
+        shutil.rmtree(self.recipe.sockets, ignore_errors=True)
+        self.log.close()
 
     async def _loop(self) -> None:
         beat = report = 0.0
@@ -447,13 +450,16 @@ def serve(folder: Path) -> None:
     folder = folder.absolute()
     settings = want.read_settings(folder)
     with only_one(folder):
+        host = Host(folder, settings)
         try:
-            asyncio.run(Host(folder, settings).run())
+            asyncio.run(host.run())
         except OSError as error:
             raise errors.WrongState(
                 f"{str(folder)!r} cannot be served on port {settings.port}: {error}; stop what "
                 "uses it, or set another port in host.json (0 takes any)."
             ) from error
+        finally:
+            host.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,75 @@ def test_an_hour_that_comes_twice_is_told_apart(
     log.write_text(first + lines("ERROR KeyError: AT", summer.replace("+02", "+01")), "utf-8")
 
     assert "2026-10-25T01:41:30Z" == diagnose(shop.path, "--log", str(log))["onset"]
+
+
+def test_a_gigabyte_of_log_costs_seconds_and_little_memory(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    """Measured at the process itself, as the kernel counted it."""
+    log = tmp_path / "service.log"
+    log.write_text(lines("ERROR KeyError: AT"), encoding="utf-8")
+    os.truncate(log, 1 << 30)
+    with log.open("a", encoding="utf-8") as file:
+        file.write("\n" + lines("ERROR KeyError: AT"))
+    argv = [sys.executable, "-m", "cli", "diagnose", "--json"]
+    process = subprocess.Popen(
+        [*argv, "--repo", str(shop.path), "--log", str(log)], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    with process.stdout as out:
+        found = json.loads(out.read())
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert (0, "INCONCLUSIVE") == (process.returncode, found["verdict"])
+    assert used.ru_maxrss < 400 * 1024  # KiB; 100 MiB are the program itself
+    assert used.ru_utime + used.ru_stime < 10
+
+
+# --- host and judge ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (None, "host.json' cannot be read"),
+        ("{", "is not JSON"),
+        ('{"foo": 1}', "is wrong"),
+        ('{"repository": "REPO", "argv": ["x"], "revision": "gone"}', "has no revision 'gone'"),
+    ],
+)
+def test_a_host_that_cannot_serve_says_why(
+    shop: repositories.Repository, tmp_path: Path, settings: str | None, says: str
+) -> None:
+    if settings is not None:
+        text = settings.replace("REPO", str(shop.path))
+        (tmp_path / "host.json").write_text(text, encoding="utf-8")
+    done = halon("host", str(tmp_path))
+
+    assert isinstance(done.exception, errors.HalonError)
+    assert says in done.exception.message
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\xff", "is no text in UTF-8"),
+        (b"[]", "cannot be judged"),
+        (b"{", "JSON"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_counts_that_cannot_be_judged_are_one_sentence(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
+    path = tmp_path / "counts.json"
+    if content is not None:
+        path.write_bytes(content)
+    done = halon("judge", str(path))
+
+    assert isinstance(done.exception, errors.HalonError)
+    assert says in done.exception.message
 
 
 # --- the command line ----------------------------------------------------------------------------
