@@ -1,6 +1,8 @@
 """A plan for tests, made by the real planner."""
 
-from incidents.models import Severity
+from datetime import UTC, datetime
+
+from incidents.models import Rollout, RolloutState, SafeVersion, Severity
 from incidents.reports import DeploymentPlan, Patch, RemedyKind
 from rollout import gate, plan
 from rollout.deployers.port import Abilities
@@ -45,4 +47,28 @@ def made(**other: object) -> DeploymentPlan:
         gates=gate.Gates(hotfix=True),
         requests_per_minute=600,
         rollback_command="halon rollback 1",
+    )
+
+
+def rollout(plan_made: DeploymentPlan) -> Rollout:
+    """Return the rollout of a plan before anything has moved."""
+    return Rollout(
+        id="r1",
+        incident=1,
+        stage_run=1,
+        service=plan_made.service,
+        state=RolloutState.PLANNED,
+        revision=plan_made.revision,
+        stable_revision=plan_made.stable_revision,
+        last_good_revision=plan_made.last_good_revision,
+        patch_digest=plan_made.patch_digest,
+        plan=plan_made.model_dump(mode="json"),
+        plan_hash=plan.plan_hash(plan_made),
+        phase=0,
+        phase_started_at=None,
+        deadline=None,
+        safe_version=SafeVersion(plan_made.safe_version),
+        latched=False,
+        fence=4,
+        created_at=datetime.now(UTC),
     )

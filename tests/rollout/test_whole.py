@@ -1,11 +1,11 @@
 """Whole rollouts: real host, real load, real log, the real tick; only the bakes are shorter."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from incidents.models import Rollout, RolloutState, SafeVersion
-from rollout import gate, plan
+from incidents.models import RolloutState
+from rollout import gate
 from rollout.canary import Do, Timing
 from rollout.deployers.processes import Processes
 from rollout.monitors.accesslog import AccessLog
@@ -19,26 +19,7 @@ SCALE = 60.0
 def driver(production: Production, good: str, old: str, new: str) -> Driver:
     timing = Timing.scaled(SCALE)
     made = plans.made(revision=new, stable_revision=old, last_good_revision=good)
-    rollout = Rollout(
-        id="r1",
-        incident=1,
-        stage_run=1,
-        service="checkout",
-        state=RolloutState.PLANNED,
-        revision=new,
-        stable_revision=old,
-        last_good_revision=good,
-        patch_digest=made.patch_digest,
-        plan=made.model_dump(mode="json"),
-        plan_hash=plan.plan_hash(made),
-        phase=0,
-        phase_started_at=None,
-        deadline=None,
-        safe_version=SafeVersion(made.safe_version),
-        latched=False,
-        fence=4,
-        created_at=datetime.now(UTC),
-    )
+    rollout = plans.rollout(made)
     monitor = AccessLog(
         production.folder / "access.log", bucket=timing.bucket, silence=timedelta(seconds=3)
     )

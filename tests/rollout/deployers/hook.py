@@ -85,7 +85,8 @@ def run(folder: Path, world: dict[str, Any], side: str, revision: str | None) ->
 def start(folder: Path, world: dict[str, Any], side: str, revision: str) -> int:
     socket, at = folder / f"{side}.sock", folder / revision
     at.mkdir(exist_ok=True)
-    (at / "behaviour.json").write_text("{}", encoding="utf-8")
+    if not (at / "behaviour.json").exists():
+        (at / "behaviour.json").write_text("{}", encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", world["service"], "--socket", str(socket)],
         cwd=at,

@@ -1,6 +1,7 @@
 """A real HAProxy in front of a team's real servers, all on unix sockets: no free port is needed."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -128,6 +129,12 @@ class Site:
 
     def connect(self) -> http.client.HTTPConnection:
         return Connection(self.folder / "public.sock")
+
+    def behave(self, revision: str, **behaviour: float) -> None:
+        """Say how a revision behaves that is not started yet."""
+        (self.team.folder / revision).mkdir()
+        file = self.team.folder / revision / "behaviour.json"
+        file.write_text(json.dumps(behaviour), encoding="utf-8")
 
     def kill(self, side: str) -> None:
         """Kill a side's server, without mercy."""
