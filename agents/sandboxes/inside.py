@@ -2,7 +2,8 @@
 
 Called by the launcher (as process 1 of its own namespace) or started as a script by bubblewrap,
 with the standard library only. It must never let the command write its report: the report's file
-descriptor is not inherited, and this process cannot be traced or opened through /proc.
+descriptor is not inherited, and this process cannot be traced or opened through /proc. What the
+kernel keeps outside of namespaces (keys, sockets of virtual machines) is closed by system call.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ctypes
 import marshal
 import os
 import resource
+import struct
 import sys
 import time
 
@@ -19,12 +21,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PR_SET_DUMPABLE = 4
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 4, 22, 38
+SECCOMP_MODE_FILTER = 2
 SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
 SIG_DFL = 0
 POLL_SECONDS = 0.004
 TAIL_BYTES = 600
 LISTENING = "0A"
+
+# By machine: the kernel's name of it (AUDIT_ARCH_*), `socket`, and the calls that are not there:
+# add_key, request_key and keyctl reach the keys of whoever started Halon; io_uring opens sockets
+# past this filter; bpf, perf_event_open and userfaultfd are for attacking kernels.
+CALLS = {
+    "x86_64": (0xC000003E, 41, (248, 249, 250, 425, 321, 298, 323)),
+    "aarch64": (0xC00000B7, 198, (217, 218, 219, 425, 280, 241, 282)),
+}
+FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink: each has its network namespace
+ENOSYS, EAFNOSUPPORT = 38, 97
 
 
 def say(result: int, *words: object) -> None:
@@ -47,6 +60,35 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(which, (allowed, allowed))
 
 
+def close_calls() -> None:
+    """Deny the system calls that no namespace holds in; programs of another machine get none."""
+    arch, socket, absent = CALLS[os.uname().machine]
+    load, equal, below, back = 0x20, 0x15, 0x35, 0x06  # BPF: LD word, JEQ, JGE, RET
+    allow, refuse = 0x7FFF0000, 0x00050000
+    lines = [(load, 0, 0, 4), (equal, 1, 0, arch), (back, 0, 0, refuse | ENOSYS)]
+    lines += [(load, 0, 0, 0), (below, 0, 1, 0x40000000), (back, 0, 0, refuse | ENOSYS)]
+    for number in absent:
+        lines += [(equal, 0, 1, number), (back, 0, 0, refuse | ENOSYS)]
+    # The first argument of `socket`, of which the kernel reads the lower half.
+    lines += [(equal, 1, 0, socket), (back, 0, 0, allow), (load, 0, 0, 16)]
+    for family in FAMILIES:
+        lines += [(equal, 0, 1, family), (back, 0, 0, allow)]
+    lines += [(back, 0, 0, refuse | EAFNOSUPPORT)]
+    packed = b"".join(struct.pack("=HBBI", *line) for line in lines)
+    program = ctypes.create_string_buffer(packed, len(packed))
+    head = ctypes.create_string_buffer(
+        struct.pack("@HP", len(lines), ctypes.addressof(program)), struct.calcsize("@HP")
+    )
+    libc = ctypes.CDLL(None, use_errno=True)
+    none = ctypes.c_ulong(0)
+    for option, value, more in (
+        (PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), none),
+        (PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(head)),
+    ):
+        if libc.prctl(option, value, more, none, none) < 0:
+            raise OSError(ctypes.get_errno(), "system calls cannot be closed")
+
+
 def start(argv: list[str], spec: dict[str, Any], output: int | None) -> int:
     """Fork and execute a command in a session of its own; it ends with 127 or 126 if it cannot."""
     pid = os.fork()
@@ -64,6 +106,8 @@ def start(argv: list[str], spec: dict[str, Any], output: int | None) -> int:
             ctypes.CDLL(None).signal(number, SIG_DFL)
         os.chdir(spec["cwd"])
         limit(spec["limits"])
+        if spec["kind"] != "none":
+            close_calls()
         os.execvpe(argv[0], argv, spec["env"])  # noqa: S606 - this program exists to execute argv
     except OSError as error:
         os.write(2, f"cannot run {argv[0]!r}: {error.strerror}\n".encode(errors="replace"))

@@ -1,5 +1,6 @@
 """Every sandbox keeps the same promises, against code that tries to break them."""
 
+import errno
 import json
 import os
 import shutil
@@ -393,6 +394,35 @@ def test_no_further_user_namespace_can_be_made(walled: sandbox.Sandbox, tree: Pa
     )
 
     assert "-1 -1\n" == python(walled, tree, code).stdout
+
+
+def test_the_keys_of_whoever_started_halon_cannot_be_reached(
+    walled: sandbox.Sandbox, tree: Path
+) -> None:
+    """The session's keyring is in no namespace, and a program keeps it across all of them."""
+    code = (
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True); session = ctypes.c_long(-3)\n"
+        "for words in ((250, 6, session, None, 0), (248, b'user', b'left', b'x', 1, session)):\n"
+        "    print(libc.syscall(*words), ctypes.get_errno())"
+    )
+    if os.uname().machine != "x86_64":
+        pytest.skip("the numbers are those of x86_64")
+    assert f"-1 {errno.ENOSYS}\n" * 2 == python(walled, tree, code).stdout
+
+
+def test_only_sockets_that_a_network_namespace_holds_can_be_made(
+    walled: sandbox.Sandbox, tree: Path
+) -> None:
+    """A socket of a virtual machine (vsock) reaches the machine around this one."""
+    code = (
+        "import socket\n"
+        "for name in ('AF_VSOCK', 'AF_ALG', 'AF_INET', 'AF_INET6', 'AF_UNIX'):\n"
+        "    try: socket.socket(getattr(socket, name)).close(); print(name, 'made')\n"
+        "    except OSError as error: print(name, error.errno)"
+    )
+    no = errno.EAFNOSUPPORT
+    expected = f"AF_VSOCK {no}\nAF_ALG {no}\nAF_INET made\nAF_INET6 made\nAF_UNIX made\n"
+    assert expected == python(walled, tree, code).stdout
 
 
 def test_the_hosts_processes_are_not_seen(walled: sandbox.Sandbox, tree: Path) -> None:
