@@ -28,6 +28,7 @@ from workers import jobs, office
 from workers.settings import ControllerSettings, WorkerSettings
 
 READY_SECONDS = 30.0
+PROGRAMS = "programs of this machine"
 THEIR_SECONDS = 5.0  # a Redis that others run is there or is not
 POLL_SECONDS = 0.02
 CRASH_VARIABLES = ("HALON_CRASH_AT", "HALON_CRASH_MARK")
@@ -146,10 +147,11 @@ class Plant:
     def _entrance(self) -> Entrance:
         tokens = Tokens(self._store)
         url = self._url()
+        tokens.revoke(PROGRAMS)  # of an earlier start; a person's session stays
         return Entrance(
             url=url,
             one_time=tokens.add("operator", OPERATOR, one_time=True),
-            bearer=tokens.add("operator", OPERATOR),
+            bearer=tokens.add(PROGRAMS, OPERATOR),
         )
 
     def _url(self) -> str:

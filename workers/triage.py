@@ -16,6 +16,7 @@ from workers import cases, contain
 from workers.job import Job
 
 CHANGES_SHOWN = 5
+QUIET_SHARE = 0.05  # the limit at which a canary would be taken back
 
 
 def triage(job: Job) -> Ending:
@@ -78,11 +79,15 @@ def assess(reading: LogReading, changes: tuple[Change, ...]) -> Suggestion:
 
 
 def is_quiet(reading: LogReading) -> bool:
-    """Tell whether requests were seen and nothing new or risen was among their failures."""
-    if reading.requests is None or not sum(reading.requests.totals):
+    """Tell whether requests were seen, few failed, and nothing new or risen was among them.
+
+    A share over the limit is never quiet, however steady: a log may begin after the onset.
+    """
+    share = reading.requests.rate() if reading.requests is not None else None
+    if share is None:
         return False  # nothing was seen, which is not the same as nothing being wrong
     moved = any(t.standing is not Standing.BACKGROUND for t in reading.templates)
-    return reading.onset is None and not moved and not sum(reading.requests.errors)
+    return reading.onset is None and not moved and share <= QUIET_SHARE
 
 
 def _onset(reading: LogReading) -> datetime | None:
