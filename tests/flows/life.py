@@ -23,7 +23,7 @@ from typing import Any
 from bot import app as bot_app
 from bot import recovery
 from incidents import crash
-from incidents.models import Answer, EntryKind, Outcome, Rollout, Stage, Status
+from incidents.models import Act, Answer, EntryKind, Outcome, Rollout, Stage, Status
 from incidents.policy import OPERATOR, Access
 from incidents.settings import Settings
 from incidents.store import Store
@@ -121,13 +121,14 @@ class World:
         """Copy the disk; by another process, since closing SQLite's files would drop its locks."""
         self.stamp()
         with self.production.still():
-            subprocess.run(["cp", "-a", str(self.folder), str(to)], check=True)
+            _tar("--create", "--format=posix", to, self.folder)  # whole times, not full seconds
 
     def restore(self, image: Image) -> None:
         """Put the disk and the time back to where a life was cut."""
         self.end()
         shutil.rmtree(self.folder)
-        subprocess.run(["cp", "-a", str(image.place), str(self.folder)], check=True)
+        self.folder.mkdir()
+        _tar("--extract", "--preserve-permissions", image.place, self.folder)
         self.clock.at = image.at
         self._stamped = {p: p.stat().st_mtime_ns for p in self.data.glob("watchdog/*")}
         self.production.start(image.at)
@@ -138,6 +139,10 @@ class World:
         for lock in self.data.glob("watchdog/*.lock"):
             with suppress(ValueError, ProcessLookupError):
                 os.kill(int(lock.read_text("ascii")), signal.SIGKILL)
+
+
+def _tar(what: str, how: str, file: Path, folder: Path) -> None:
+    subprocess.run(["tar", what, how, f"--file={file}", f"--directory={folder}", "."], check=True)
 
 
 def world(folder: Path) -> World:
@@ -217,7 +222,9 @@ class Life:
             return
         for asked in self.desk.approvals.pending(1):
             if self._shown(asked.id) and self._waiting():
-                commands.vote(asked.id, OPERATOR, Answer.YES, f"yes-{asked.id}")
+                # An older release would end the harm too, and with it the road to the fix.
+                answer = Answer.NO if asked.act is Act.REDEPLOY else Answer.YES
+                commands.vote(asked.id, OPERATOR, answer, f"answer-{asked.id}")
 
     def _waiting(self) -> bool:
         """Tell whether the worker has given the deploy run back: people are slower than that."""
@@ -330,7 +337,7 @@ def recorded(world: World, images: Path) -> Iterator[tuple[list[Image], dict[Cha
         if point.startswith("post.") and seen[point, detail] > POSTS_PER_KIND:
             return
         chapter = next(one for one in Chapter if one not in facts)
-        place = images / str(len(found))
+        place = images / f"{len(found)}.tar"
         world.copy(place)
         found.append(Image(point, detail, place, world.clock.at, chapter))
 

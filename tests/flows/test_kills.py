@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from incidents import crash
-from tests.flows import life
+from tests.flows import life, system
 from tests.flows.life import Chapter, Image, Life, World
 
 # Points that no stage of this version passes, and the test that kills there.
@@ -59,6 +59,12 @@ def test_the_undisturbed_life_ends_as_it_must(record: Record) -> None:
 
 def test_every_point_there_is_lies_on_this_road(record: Record) -> None:
     assert PASSED == sorted({image.point for image in record.images})
+
+
+def test_the_soak_kills_the_real_system_at_every_one_of_them(record: Record) -> None:
+    passed = {f"{one.point}/{one.detail}" if one.detail else one.point for one in record.images}
+
+    assert sorted(passed) == sorted(system.POINTS)
 
 
 @pytest.mark.parametrize("point", [name for name in PASSED if not name.startswith("post.")])
