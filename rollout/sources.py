@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from incidents import errors
+from incidents.models import Version
 from incidents.settings import Service, Table
 from rollout.canary import Timing
 from rollout.monitors import accesslog, datadog, haproxy, lines, newrelic, prometheus, replay
@@ -104,7 +105,9 @@ def _access_log(
     groups = lines.Groups(given.canary, given.stable)
     zone = ZoneInfo(given.zone) if given.zone else None
     reading, parse = lines.Reading(groups, given.field, zone), lines.FORMATS[given.format]
-    errors_of = partial(ErrorLog, bucket=timing.bucket, groups=groups)
+    # A service seldom knows the balancer's name for it; its own log says which version it is.
+    own = lines.Groups((*given.canary, Version.CANARY), (*given.stable, Version.STABLE))
+    errors_of = partial(ErrorLog, bucket=timing.bucket, groups=own)
     return accesslog.AccessLog(
         path,
         bucket=timing.bucket,

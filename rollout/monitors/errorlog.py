@@ -36,12 +36,9 @@ _NODE = re.compile(r"^ *at (?:async )?(\S+) \(([^()]+?):\d+:\d+\)", re.MULTILINE
 _JAVA = re.compile(r"^\s*at ([\w.$]+)\(([\w]+\.(?:java|kt|scala))(?::\d+)?\)", re.MULTILINE)
 _FOREIGN = re.compile(r"site-packages|dist-packages|/lib/python\d|<frozen|node_modules|node:")
 _LAST = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?([A-Za-z_]\w*)(?:: (.*))?$")
+# Names of the code stay: 'Cart' object has no attribute 'token'. Values of a request do not.
+_QUOTED = re.compile(r"((?:attribute|module|name|argument) )?'[^']*'( object)?")
 _MASKS = (
-    # Names of the code stay: 'Cart' object has no attribute 'token'. Values of a request do not.
-    (
-        re.compile(r"(?<!attribute )(?<!module )(?<!name )(?<!argument )'[^']*'(?! object)"),
-        "<text>",
-    ),
     (re.compile(r"\"[^\"]*\"|`[^`]*`"), "<text>"),
     (re.compile(r"\S+@\S+"), "<email>"),
     (re.compile(r"\b(?:0x)?(?=[0-9a-fA-F-]*\d)[0-9a-fA-F]{8}[0-9a-fA-F-]*\b"), "<id>"),
@@ -69,6 +66,7 @@ def fingerprint(record: Mapping[str, object]) -> str:
 def mask(message: str) -> str:
     """Return the first line of a message without what differs from request to request."""
     text = message.strip().partition("\n")[0][: 4 * LONGEST]
+    text = _QUOTED.sub(lambda found: found[0] if found[1] or found[2] else "<text>", text)
     for pattern, sign in _MASKS:
         text = pattern.sub(sign, text)
     return text
@@ -105,12 +103,10 @@ class ErrorLog:
         *,
         bucket: timedelta,
         groups: Groups,
-        field: str = "version",
     ) -> None:
         self._path = path
         self._bucket = bucket
         self._groups = groups
-        self._field = field
         margin = 2 * bucket.total_seconds() + 1
         self._follower = Follower(path, lambda file, since: find(file, since - margin, _time_of))
         self._counts: dict[tuple[Version, int], dict[str, int]] = {}
@@ -146,7 +142,7 @@ class ErrorLog:
         if str(level).lower() not in GRAVE:
             return
         try:
-            version = self._groups.version(record.get(self._field))
+            version = self._groups.version(record.get("version"))
         except ValueError:
             return
         if version is None:

@@ -62,6 +62,24 @@ def test_an_error_log_tells_errors_apart(tmp_path: Path) -> None:
     assert sources.monitor(given, TIMING, tmp_path / "access.log").fingerprints
 
 
+def test_a_service_behind_a_balancer_names_its_version_itself(tmp_path: Path) -> None:
+    access, told = tmp_path / "access.log", tmp_path / "error.log"
+    first, last = (
+        f"x [01/Mar/2026:12:00:{second:02}.000] in app/new 0/0/0/0/1 500 9 - - ---- 1/1/1/1/0 0/0\n"
+        for second in (0, 9)
+    )
+    access.write_text(first + last)
+    told.write_text('{"ts": "2026-03-01T12:00:01Z", "version": "canary", "message": "broken"}\n')
+    keys = {"path": str(access), "format": "haproxy", "zone": "UTC", "errors": str(told)}
+    given = service("accesslog", canary="app/new", stable="app/old", **keys)
+    made = sources.monitor(given, TIMING, None)
+    start = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    (bucket,) = made.buckets(Version.CANARY, start, start + TIMING.bucket)
+    made.close()
+
+    assert (1, 1, (("broken", 1),)) == (bucket.requests, bucket.errors, bucket.fingerprints)
+
+
 @pytest.mark.parametrize(
     ("source", "keys", "said"),
     [
