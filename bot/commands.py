@@ -5,16 +5,17 @@ happen once. Asks `incidents.policy` first, changes through `incidents.service` 
 `incidents.approvals`, and answers in one sentence. Never posts: the timeline does.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from bot import parsing, texts, words
-from bot.once import Once
+from bot.once import PATIENCE_SECONDS, Deed, Once
 from bot.parsing import Command, Misunderstood, Verb
 from bot.said import Said
 from incidents import errors
-from incidents.approvals import Approvals, Decision
+from incidents.approvals import Approvals, Decision, Expected
 from incidents.models import (
     Act,
     Answer,
@@ -57,6 +58,9 @@ ACTS: dict[Verb, Act] = {
 READS = (Verb.STATUS, Verb.LIST, Verb.HELP)
 DONE_ALREADY = "That was done already."
 
+Question = Callable[[], Said]  # changes nothing, so that it is not stored and may be asked twice
+Wish = Deed | Question
+
 
 @dataclass(frozen=True)
 class Commands:
@@ -73,54 +77,85 @@ class Commands:
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
         """Carry out a typed line; `thread` is the INC-n that it was typed in."""
-        parsed = parsing.parse(line, words.names(self.access().services), thread)
-        if isinstance(parsed, Misunderstood):
-            return Said(texts.sentence(parsed.reason), False, thread, parsed.try_this)
-        if parsed.verb in READS:
-            return self.answer(parsed, person, key, self.now())
-        body = _body("say", person, line=line, thread=thread)
-        again = Said(DONE_ALREADY, True, parsed.incident or thread)
-        said = _said(
-            lambda: self.once.do(
-                key, person, body, lambda at: self.answer(parsed, person, key, at), again
-            )
-        )
-        # Opening and answering are made once by the store itself, under the same key.
-        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
-        return self.answer(parsed, person, key, self.now()) if said is again and repeats else said
+        return self._now(self.saying(line, person, thread, key))
 
-    def vote(self, approval: str, person: Person, answer: Answer, key: str) -> Said:
-        """Answer the question that a message asks."""
-        body = _body("vote", person, approval=approval, answer=answer.value)
-
-        def act(at: datetime) -> Said:
-            return self.voted(self.approvals.decide(approval, person, answer, None, key), answer)
-
-        return self._once(key, person, body, act)
+    def vote(
+        self,
+        approval: str,
+        person: Person,
+        answer: Answer,
+        key: str,
+        expected: Expected | None = None,
+    ) -> Said:
+        """Answer the question that a message asks; `expected` is what the voter saw of it."""
+        return self._now(self.voting(approval, person, answer, key, expected))
 
     def withdraw(self, approval: str, person: Person, key: str) -> Said:
         """Take one's yes back, as long as the step has not begun."""
+        return self._now(self.withdrawing(approval, person, key))
+
+    def publish(self, incident: str, text: str, person: Person, key: str) -> Said:
+        """Publish the review as a human has edited it (Markdown)."""
+        return self._now(self.publishing(incident, text, person, key))
+
+    def _now(self, wish: Wish) -> Said:
+        return _said(lambda: self.carry_out([wish])[0].result(PATIENCE_SECONDS))
+
+    def carry_out(self, wishes: Sequence[Wish]) -> list[Future[Said]]:
+        """Carry out what several people want, in its order, and store it together."""
+        done = iter(self.once.do([one for one in wishes if isinstance(one, Deed)]))
+        return [next(done) if isinstance(one, Deed) else _asked(one) for one in wishes]
+
+    def saying(self, line: str, person: Person, thread: str | None, key: str) -> Wish:
+        """Return what a typed line asks for."""
+        parsed = parsing.parse(line, words.names(self.access().services), thread)
+        if isinstance(parsed, Misunderstood):
+            wrong = Said(texts.sentence(parsed.reason), False, thread, parsed.try_this)
+            return lambda: wrong
+        if parsed.verb in READS:
+            return lambda: self.answer(parsed, person, key, self.now())
+        body = _body("say", person, line=line, thread=thread)
+        again = Said(DONE_ALREADY, True, parsed.incident or thread)
+        # Opening and answering are made once by the store itself, under the same key.
+        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
+        return Deed(
+            key,
+            person,
+            body,
+            lambda at: self.answer(parsed, person, key, at),
+            lambda: self.answer(parsed, person, key, self.now()) if repeats else again,
+        )
+
+    def voting(
+        self, approval: str, person: Person, answer: Answer, key: str, expected: Expected | None
+    ) -> Wish:
+        """Return an answer to the question that a message asks."""
+        saw = None if expected is None else asdict(expected)
+        body = _body("vote", person, approval=approval, answer=answer.value, expected=saw)
+
+        def act(at: datetime) -> Said:
+            decision = self.approvals.decide(approval, person, answer, expected, key)
+            return self.voted(decision, answer)
+
+        return _deed(key, person, body, act)
+
+    def withdrawing(self, approval: str, person: Person, key: str) -> Wish:
+        """Return the wish to take one's yes back."""
 
         def act(at: datetime) -> Said:
             decision = self.approvals.withdraw(approval, person, key)
             said = "Your yes is withdrawn; nothing moves." if decision.accepted else decision.reason
             return Said(said, decision.accepted, f"INC-{decision.approval.incident}")
 
-        return self._once(key, person, _body("withdraw", person, approval=approval), act)
+        return _deed(key, person, _body("withdraw", person, approval=approval), act)
 
-    def publish(self, incident: str, text: str, person: Person, key: str) -> Said:
-        """Publish the review as a human has edited it (Markdown)."""
+    def publishing(self, incident: str, text: str, person: Person, key: str) -> Wish:
+        """Return the wish to publish the review as a human has edited it."""
 
         def act(at: datetime) -> Said:
             return self._published(self._found(incident, person), text, person)
 
-        return self._once(key, person, _body("publish", person, incident=incident, text=text), act)
-
-    def _once(self, key: str, person: Person, body: Json, act: Callable[[datetime], Said]) -> Said:
-        again = Said(DONE_ALREADY)
-        return _said(
-            lambda: self.once.do(key, person, body, lambda at: _said(lambda: act(at)), again)
-        )
+        return _deed(key, person, _body("publish", person, incident=incident, text=text), act)
 
     def answer(self, command: Command, person: Person, key: str, at: datetime) -> Said:
         """Carry out an understood command now, journaled or not; `at` is when it was said."""
@@ -318,6 +353,16 @@ def _said(act: Callable[[], Said]) -> Said:
         return Said(texts.sentence(error.message), False, error.incident_id)
 
 
-def _body(what: str, person: Person, **values: str | None) -> Json:
+def _asked(question: Question) -> Future[Said]:
+    answer: Future[Said] = Future()
+    answer.set_result(_said(question))
+    return answer
+
+
+def _deed(key: str, person: Person, body: Json, act: Callable[[datetime], Said]) -> Deed:
+    return Deed(key, person, body, lambda at: _said(lambda: act(at)), lambda: Said(DONE_ALREADY))
+
+
+def _body(what: str, person: Person, **values: str | Json | None) -> Json:
     who = {"platform": person.platform.value, "user": person.user}
     return {"what": what, "person": who | {"guest": person.guest, "bot": person.bot}} | values

@@ -11,6 +11,7 @@ from bot import parsing, words
 from bot.commands import Commands
 from bot.parsing import Command, Misunderstood, Verb
 from incidents import errors
+from incidents.approvals import Expected
 from incidents.inbox import Inbox, InboxItem
 from incidents.models import Answer, EntryKind, Json, Person, Platform
 
@@ -47,8 +48,9 @@ def _carry_out(commands: Commands, item: InboxItem) -> None:
             command = Command(Verb.PUBLISH, body["incident"], body["text"])
             _again(commands, command, person, item)
         case "vote":
-            answer = Answer(body["answer"])
-            commands.approvals.decide(body["approval"], person, answer, None, item.event_id)
+            answer, saw = Answer(body["answer"]), body.get("expected")
+            expected = None if saw is None else Expected(**saw)
+            commands.approvals.decide(body["approval"], person, answer, expected, item.event_id)
         case "withdraw":
             commands.approvals.withdraw(body["approval"], person, item.event_id)
 

@@ -72,5 +72,7 @@ class Inbox:
 
     def done(self, *items: int) -> None:
         """Mark as done."""
+        if not items:
+            return
         with self._store.write() as tx:
             tx.run(_DONE, [{"this": item, "now": tx.now} for item in items])

@@ -1,13 +1,11 @@
 """The war room's routes: pages, the stream, what people say, and the same as JSON.
 
 Made by `bot.app` with `create(room)`. Everything is behind `bot.web.guard`. Store calls run in
-threads, so that one slow disk does not stop the loop; what people say runs in a thread of its own,
-in the order in which it came, because writers of one database wait in line better here than there.
+threads, so that one slow disk does not stop the loop; what people say goes through `bot.web.line`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -28,9 +26,10 @@ from starlette.staticfiles import StaticFiles
 
 from bot import parsing
 from bot.said import Said
-from bot.web import answers, api, figure, inputs, pages, parts, port
+from bot.web import answers, api, figure, inputs, pages, parts, port, seen
 from bot.web import facts as facts_of
 from bot.web.guard import Guard
+from bot.web.line import Line
 from bot.web.live import Live
 from bot.web.room import Room
 from incidents import errors, report_text, reports
@@ -55,7 +54,7 @@ class WarRoom:
     def __init__(self, room: Room) -> None:
         self.room = room
         self.live = Live(room)
-        self._speaking = ThreadPoolExecutor(1, thread_name_prefix="war-room-says")
+        self._line = Line(room.speaker)
 
     async def home(self, request: Request) -> Response:
         """The incidents, or on the first visit what this is."""
@@ -79,9 +78,8 @@ class WarRoom:
         """Carry out a typed line."""
         body = await inputs.body(request)
         line, thread = body.get("line", ""), body.get("thread") or None
-        said = await self._speak(
-            self.room.speaker.say, line, inputs.person(request), thread, inputs.key(request, body)
-        )
+        who, key = inputs.person(request), inputs.key(request, body)
+        said = await self._line.take(self.room.speaker.saying(line, who, thread, key))
         return await self._answer(request, said, thread, line)
 
     async def vote(self, request: Request) -> Response:
@@ -89,24 +87,26 @@ class WarRoom:
         body = await inputs.body(request)
         if body.get("answer") not in set(Answer):
             raise HTTPException(422, "An answer is 'yes' or 'no'.")
-        said = await self._speak(
-            self.room.speaker.vote,
+        try:
+            expected = seen.read(body["seen"]) if "seen" in body else None
+        except ValueError:
+            raise HTTPException(422, "The page sent no question that it can have shown.") from None
+        wish = self.room.speaker.voting(
             body.get("approval", ""),
             inputs.person(request),
             Answer(body["answer"]),
             inputs.key(request, body),
+            expected,
         )
+        said = await self._line.take(wish)
         return await self._answer(request, said, body.get("thread"), "")
 
     async def withdraw(self, request: Request) -> Response:
         """Take one's yes back."""
         body = await inputs.body(request)
-        said = await self._speak(
-            self.room.speaker.withdraw,
-            body.get("approval", ""),
-            inputs.person(request),
-            inputs.key(request, body),
-        )
+        who, key = inputs.person(request), inputs.key(request, body)
+        wish = self.room.speaker.withdrawing(body.get("approval", ""), who, key)
+        said = await self._line.take(wish)
         return await self._answer(request, said, body.get("thread"), "")
 
     async def review(self, request: Request) -> Response:
@@ -127,14 +127,9 @@ class WarRoom:
         """Publish the review as it was edited."""
         body = await inputs.body(request)
         text = body.get("text", "").replace("\r\n", "\n")
-        incident = await self._find(body.get("incident", ""), inputs.person(request))
-        said = await self._speak(
-            self.room.speaker.publish,
-            incident.id,
-            text,
-            inputs.person(request),
-            inputs.key(request, body),
-        )
+        who, key = inputs.person(request), inputs.key(request, body)
+        incident = await self._find(body.get("incident", ""), who)
+        said = await self._line.take(self.room.speaker.publishing(incident.id, text, who, key))
         if not said.accepted and answers.wants_page(request):
             return self._review(incident, text, said, await asyncio.to_thread(self.room.now))
         return await self._answer(request, said, incident.id, "")
@@ -198,10 +193,6 @@ class WarRoom:
 
     async def _find(self, text: str, person: Person) -> Incident:
         return await asyncio.to_thread(facts_of.find, self.room, text, person)
-
-    async def _speak(self, act: Callable[..., Said], *said: object) -> Said:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._speaking, partial(act, *said))
 
     async def _answer(
         self, request: Request, said: Said, thread: str | None, line: str

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from bot.port import Message
-from bot.web import figure, pages, port, view
+from bot.web import figure, pages, port, seen, view
 from bot.web.facts import Facts
 from incidents.models import Answer, Approval, ApprovalState, Incident, Person
 from incidents.policy import Access
@@ -76,6 +76,7 @@ def post(row: Post, approval: Approval | None, facts: Facts, person: Person) -> 
         message=message,
         at=message.at or row.posted_at,
         votes=Markup() if approval is None else votes(approval, facts, person),
+        seen="" if approval is None else seen.of(approval),
         incident=facts.incident,
         now=facts.now,
     )
@@ -91,6 +92,7 @@ def votes(approval: Approval, facts: Facts, person: Person) -> Markup:
     return pages.render(
         "votes",
         approval=approval,
+        seen=seen.of(approval),
         incident=facts.incident,
         votes=(
             (Answer.YES.value, "Yes", yes, yes == plain),

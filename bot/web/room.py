@@ -4,13 +4,15 @@ Put together by `bot.app` (and by tests), handed to `bot.web.app.create`. Frozen
 The page only reads; what changes an incident goes through `Speaker`, the one road of every chat.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from bot.commands import Wish
 from bot.said import Said
-from incidents.approvals import Approvals
+from incidents.approvals import Approvals, Expected
 from incidents.knowledge import ActionItems, Costs
 from incidents.models import Answer, Person
 from incidents.people import Tokens
@@ -25,22 +27,38 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Speaker(Protocol):
-    """Carries out what a person says; blocking, called in a thread. `key` makes it happen once."""
+    """Carries out what people say. `key` makes an act happen once; the four of the form -ing only
+    say what is wanted, `carry_out` blocks and is called in a thread.
+    """
+
+    def saying(self, line: str, person: Person, thread: str | None, key: str) -> Wish:
+        """Return what a typed line asks for; `thread` is the INC-n that it was typed in."""
+        ...
+
+    def voting(
+        self, approval: str, person: Person, answer: Answer, key: str, expected: Expected | None
+    ) -> Wish:
+        """Return an answer to a question; `expected` is what the voter saw of it."""
+        ...
+
+    def withdrawing(self, approval: str, person: Person, key: str) -> Wish:
+        """Return the wish to take one's yes back."""
+        ...
+
+    def publishing(self, incident: str, text: str, person: Person, key: str) -> Wish:
+        """Return the wish to publish the review as a human has edited it (Markdown)."""
+        ...
+
+    def carry_out(self, wishes: Sequence[Wish]) -> list[Future[Said]]:
+        """Carry out what several people want, in its order."""
+        ...
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
-        """Carry out a typed line; `thread` is the INC-n that it was typed in."""
+        """Carry out one typed line; blocking."""
         ...
 
     def vote(self, approval: str, person: Person, answer: Answer, key: str) -> Said:
-        """Answer a question."""
-        ...
-
-    def withdraw(self, approval: str, person: Person, key: str) -> Said:
-        """Take one's yes back."""
-        ...
-
-    def publish(self, incident: str, text: str, person: Person, key: str) -> Said:
-        """Publish the review as a human has edited it (Markdown)."""
+        """Answer one question as it is shown right now; blocking."""
         ...
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from bot import gathering
 from bot.port import Button, Message, Tone
+from bot.web import seen
 from bot.web.facts import LIVE_RUNS, Facts
 from incidents.models import (
     Act,
@@ -117,6 +118,7 @@ class Asked:
     until: datetime | None = None
     mine: bool = True
     link: str | None = None
+    seen: str = ""  # what the reader sees of the question, sent along with the answer
 
 
 @dataclass(frozen=True)
@@ -257,6 +259,7 @@ def _question(
         approval.id,
         approval.expires_at,
         isinstance(answer, Allowed),
+        seen=seen.of(approval),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from bot import recovery
 from bot.said import Said
 from incidents import crash
+from incidents.approvals import Expected
 from incidents.inbox import Inbox
 from incidents.models import (
     Act,
@@ -340,12 +341,19 @@ def _vote(office: Office) -> None:
     office.bot.commands.vote(asked.id, APPROVER, Answer.YES, "one")
 
 
+def _vote_for_what_was_seen(office: Office) -> None:
+    (asked,) = office.bot.room.approvals.pending(1)
+    saw = Expected(asked.patch_digest, asked.plan_hash, asked.rollout, asked.scope)
+    office.bot.commands.vote(asked.id, APPROVER, Answer.YES, "one", saw)
+
+
 @pytest.mark.parametrize(
     ("act", "kind"),
     [
         (_note, EntryKind.NOTE),
         (_severity, EntryKind.SEVERITY),
         (_vote, EntryKind.APPROVED),
+        (_vote_for_what_was_seen, EntryKind.APPROVED),
     ],
 )
 @pytest.mark.parametrize("point", ["act.received", "act.done"])

@@ -1,10 +1,15 @@
 """The war room's routes through a real uvicorn: what programs get, what people see."""
 
+import html
 import itertools
+import json
+import re
 
 import httpx
+import pytest
 
 from bot.port import Message, Tone
+from bot.web import seen
 from incidents.models import ApprovalState, Severity, Stage
 from incidents.policy import OPERATOR, Access
 from tests.bot.web import rooms
@@ -71,6 +76,51 @@ def test_a_vote_of_someone_on_no_list_is_refused_with_the_reason(house: rooms.Ho
 
     assert 422 == answer.status_code
     assert "is for the approvers of service 'checkout'" in answer.json()["reply"]
+    assert ApprovalState.ASKED == house.world.approvals.get(approval.id).state
+
+
+def test_every_form_that_answers_sends_what_the_reader_saw(house: rooms.House) -> None:
+    _, approval = house.ask(house.open())
+    with house.client() as client:
+        page = client.get("/INC-1", headers={"Accept": "text/html"}).text
+    sent = [html.unescape(one) for one in re.findall(r'name="seen" value="([^"]+)"', page)]
+
+    assert {seen.of(approval)} == set(sent)
+    assert page.count('action="/vote"') == len(sent) > 0
+
+
+@pytest.mark.parametrize(
+    "other", [{"patch_digest": "x"}, {"plan_hash": "x"}, {"rollout": "x"}, {"scope": "100"}]
+)
+def test_a_yes_to_something_else_than_what_would_be_done_is_refused(
+    house: rooms.House, other: dict[str, str]
+) -> None:
+    _, approval = house.ask(house.open())
+    saw = json.dumps(json.loads(seen.of(approval)) | other)
+    with house.client() as client:
+        answer = client.post("/vote", json={"approval": approval.id, "answer": "yes", "seen": saw})
+
+    assert 422 == answer.status_code
+    assert "What you saw is not what would be done" in answer.json()["reply"]
+    assert ApprovalState.ASKED == house.world.approvals.get(approval.id).state
+
+
+def test_a_yes_to_what_was_seen_is_granted(house: rooms.House) -> None:
+    _, approval = house.ask(house.open())
+    saw = {"approval": approval.id, "answer": "yes", "seen": seen.of(approval)}
+    with house.client() as client:
+        assert 200 == client.post("/vote", json=saw).status_code
+
+    assert ApprovalState.GRANTED == house.world.approvals.get(approval.id).state
+
+
+@pytest.mark.parametrize("saw", ["", "{}", "[]", "x", '{"scope": 1}'])
+def test_what_no_page_can_have_shown_is_refused(house: rooms.House, saw: str) -> None:
+    _, approval = house.ask(house.open())
+    vote = {"approval": approval.id, "answer": "yes", "seen": saw}
+    with house.client() as client:
+        assert 422 == client.post("/vote", json=vote).status_code
+
     assert ApprovalState.ASKED == house.world.approvals.get(approval.id).state
 
 
