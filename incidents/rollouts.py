@@ -92,9 +92,7 @@ class Rollouts:
             found = tx.run(
                 select(_R)
                 .join(run, run.c.id == _R.c.stage_run)
-                .where(
-                    _R.c.state.in_(schema.ENDED_ROLLOUTS), run.c.state.not_in(schema.ENDED_RUNS)
-                )
+                .where(_R.c.state.in_(schema.ENDED_ROLLOUTS), run.c.state.not_in(schema.ENDED_RUNS))
                 .order_by(_R.c.created_at, _R.c.id)
             ).all()
         return [rows.rollout(row) for row in found]
@@ -106,6 +104,8 @@ class Rollouts:
         with self._store.write() as tx:
             rows.lock_incident(tx, rollout.incident)
             moved = {name: got for name, got in _row(rollout).items() if name not in FIXED}
+            # Pages show the row as well, and a new error is quoted in it.
+            moved["reason"] = timeline.redacted(tx, rollout.incident, rollout.reason)
             # A latch never opens: a stale copy of the row cannot undo a FAIL.
             moved["latched"] = or_(_R.c.latched, literal(rollout.latched))
             _fenced(tx, rollout.id, fence, **moved)

@@ -170,7 +170,8 @@ class Stages:
     def retry(self, run_id: int, fence: int, after: timedelta, error: str) -> StageRun | None:
         """Give a run back after a temporary failure; None when its tries are spent."""
         with self._store.write() as tx:
-            run = guarded(tx, run_id, fence, OURS, tries=_R.c.tries + 1, error=error)
+            said = timeline.redacted(tx, rows.get_run(tx, run_id).incident, error)
+            run = guarded(tx, run_id, fence, OURS, tries=_R.c.tries + 1, error=said)
             if tx.run(select(_R.c.tries).where(_R.c.id == run_id)).scalar_one() >= TRIES:
                 return None
             values: dict[str, Any] = {"waiting_since": tx.now, "not_before": tx.now + after}
@@ -291,6 +292,7 @@ def _waited(tx: Tx, run: StageRun) -> float:
 
 def _finish(tx: Tx, run_id: int, fence: int, ending: Ending) -> Finished:
     ends = {Outcome.CANCELLED: RunState.CANCELLED, Outcome.FAILED: RunState.FAILED}
+    number = rows.get_run(tx, run_id).incident
     run = guarded(
         tx,
         run_id,
@@ -304,7 +306,7 @@ def _finish(tx: Tx, run_id: int, fence: int, ending: Ending) -> Finished:
         outcome=ending.outcome,
         report=ending.report,
         engine=ending.engine,
-        error=ending.error,
+        error=ending.error and timeline.redacted(tx, number, ending.error),
     )
     for draft in ending.entries:
         timeline.append(tx, run.incident, draft, MACHINE)

@@ -137,3 +137,12 @@ def test_counts_come_back_as_they_were_and_missing_is_not_zero(
     world.rollouts.add_buckets("r1", [replace(stable, requests=7, errors=1)])
     assert 7 == world.rollouts.buckets("r1")[1].requests
     assert 3 == len(world.rollouts.buckets("r1"))
+
+
+def test_the_reason_of_a_step_is_stored_without_personal_data(world: World) -> None:
+    rollout = world.rollout(world.open())
+    reason = "new errors: no basket for ann@example.com"
+
+    saved = world.rollouts.save(replace(rollout, reason=reason), 1, "hold", {})
+
+    assert "new errors: no basket for <email-1>" == saved.reason

@@ -341,3 +341,16 @@ def test_a_run_asked_for_by_a_person_answers_the_call_for_one(world: World) -> N
 
 def test_an_open_rollout_state_is_known(world: World) -> None:
     assert RolloutState.PLANNED is world.rollout(world.open(stage=None)).state
+
+
+def test_what_went_wrong_is_stored_without_secrets(world: World) -> None:
+    incident = world.open()
+    run = world.stage(incident, Stage.TRIAGE)
+    said = "git fetch https://bot:hunter2hunter2@example.com failed"
+    retried = world.stages.retry(run.id, run.fence, timedelta(0), said)
+    assert retried is not None
+    again = world.claim(run.id).run
+    ended = world.stages.finish(again.id, again.fence, Ending(Outcome.FAILED, error=said)).run
+
+    safe = "git fetch https://bot:<password-1>@example.com failed"
+    assert (safe, safe) == (retried.error, ended.error)

@@ -21,7 +21,7 @@ from bot.port import Button, File, Message, PostRef, ThreadRef, Tone
 from bot.web import app, server
 from bot.web.port import WebPort
 from bot.web.room import Room
-from incidents import reports
+from incidents import entries, reports
 from incidents.models import (
     Approval,
     Incident,
@@ -172,7 +172,7 @@ def edit(house: House, ref: PostRef, message: Message) -> None:
     waited(house.port.edit(ref, message))
 
 
-def reviewed(house: House) -> Incident:
+def reviewed(house: House, summary: str = "It failed.") -> Incident:
     """Return a resolved incident whose review is drafted."""
     world = house.world
     incident = house.open()
@@ -180,7 +180,9 @@ def reviewed(house: House) -> Incident:
     world.incidents.mitigated(incident.number, OPERATOR, "the provider came back")
     world.incidents.resolve(incident.number, OPERATOR)
     run = world.stage(incident, Stage.REVIEW)
-    review = reports.Review(engine="builtin", title=incident.title, summary="It failed.")
-    ending = Ending(Outcome.DONE, report=review.model_dump(mode="json"))
+    review = reports.Review(engine="builtin", title=incident.title, summary=summary)
+    content = review.model_dump(mode="json")
+    told = (entries.report(Stage.REVIEW, content),)
+    ending = Ending(Outcome.DONE, report=content, entries=told)
     world.stages.finish(run.id, run.fence, ending)
     return world.incidents.get(incident.number)
