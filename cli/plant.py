@@ -21,7 +21,7 @@ from cli.supervisor import Child, Supervisor
 from incidents import errors
 from incidents.people import Tokens
 from incidents.policy import OPERATOR
-from incidents.settings import Settings
+from incidents.settings import Settings, load_services
 from incidents.stages import Stages
 from incidents.store import Store
 from workers import jobs, office
@@ -77,7 +77,8 @@ class Plant:
         }
         secret = {"HALON_APPROVAL_KEY": key}
         self._halon("bot", BotSettings, shared | secret, "bot")
-        self._halon("controller", ControllerSettings, shared | secret, "controller")
+        named = self._deploy_variables()
+        self._halon("controller", ControllerSettings, shared | secret, "controller", also=named)
         for queue in jobs.QUEUES:
             self._halon(f"worker-{queue}", WorkerSettings, shared, "worker", "--queue", queue)
         return self._entrance()
@@ -115,10 +116,23 @@ class Plant:
             _wait_for_redis(address, lambda: self.supervisor.alive("redis"), READY_SECONDS)
         return address
 
+    def _deploy_variables(self) -> tuple[str, ...]:
+        """Return the variables that deploy hooks are to get: only the controller holds them."""
+        found: set[str] = set()
+        for service in load_services(self.settings.file):
+            named = ((service.deploy and service.deploy.model_extra) or {}).get("environment", ())
+            found.update(name for name in named if isinstance(name, str))
+        return tuple(sorted(found))
+
     def _halon(
-        self, name: str, kind: type[Settings], extra: dict[str, str], *arguments: str
+        self,
+        name: str,
+        kind: type[Settings],
+        extra: dict[str, str],
+        *arguments: str,
+        also: tuple[str, ...] = (),
     ) -> None:
-        known = {*kind.variables(), *CRASH_VARIABLES}
+        known = {*kind.variables(), *CRASH_VARIABLES, *also}
         chosen = {key: value for key, value in extra.items() if key in known}
         env = supervisor.environment(tuple(known), chosen)
         self.supervisor.start(Child(name, (*HALON, *arguments), self._log(name), env))

@@ -176,7 +176,9 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
         else:
             yield wrong(what, seen.trouble or "no replica is healthy", "Start the service.")
     except errors.TemporaryFailure as error:
-        mend = f"Start it: `halon host {wiring.host_folder(service, folder)}`."
+        mend = "Read the sentence and mend what it names."
+        if service.deploy.driver == "processes":
+            mend = f"Start it: `halon host {wiring.host_folder(service, folder)}`."
         yield wrong(what, error.message, mend)
     except errors.HalonError as error:
         yield wrong(what, error.message, "Correct [service.deploy] in halon.toml.")

@@ -112,7 +112,8 @@ def _planned(job: Job) -> Rollout | Ending:
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
-    return rollout(job, made)
+    doubts = tuple(problem.text for problem in problems)
+    return rollout(job, made.model_copy(update={"gaps": (*made.gaps, *doubts)}))
 
 
 def _refusal(job: Job) -> str | None:
