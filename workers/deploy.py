@@ -26,7 +26,7 @@ from incidents.models import (
 )
 from incidents.stages import Ending
 from rollout import plan as plans
-from rollout import wiring
+from rollout import sources, wiring
 from rollout.canary import Timing
 from rollout.deployers import port
 from workers import cases
@@ -205,11 +205,16 @@ def contains(mirror: git.Repository, revision: str, culprit: str) -> bool:
 
 
 def traffic(job: Job, timing: Timing) -> float | None:
-    """Return requests per minute over the last two minutes, None when nothing was measured."""
-    monitor = wiring.monitor(job.service, job.office.folder, timing)
+    """Return requests per minute of late, None when nothing was measured.
+
+    Two minutes are looked at, more where the monitor knows of them late.
+    """
+    paced = sources.pace(job.service, timing)
+    monitor = wiring.monitor(job.service, job.office.folder, paced)
     until = job.office.store.now()
+    since = until - max(timedelta(minutes=2), paced.gap)
     with contextlib.closing(monitor):
-        buckets = monitor.buckets(models.Version.STABLE, until - timedelta(minutes=2), until)
+        buckets = monitor.buckets(models.Version.STABLE, since, until)
     counted = [bucket for bucket in buckets if bucket.requests is not None]
     seconds = sum(bucket.seconds for bucket in counted)
     return sum(b.requests or 0 for b in counted) / seconds * 60 if seconds else None

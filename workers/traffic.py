@@ -27,7 +27,7 @@ from incidents.models import (
 )
 from incidents.reports import DeploymentPlan, Diagnosis, Patch
 from incidents.timeline import Draft
-from rollout import canary, gate, rehearsal, watchdog, wiring
+from rollout import canary, gate, rehearsal, sources, watchdog, wiring
 from rollout import plan as plans
 from rollout.canary import Do, Order, Scene, Step, Timing
 from rollout.deployers.port import Deployer, Observed
@@ -63,6 +63,7 @@ class _Watched:
 
     deployer: Deployer
     monitor: Monitor
+    timing: Timing  # at the pace of the monitor
     read_until: datetime
     unseen_since: datetime | None = None
     failing_since: datetime | None = None
@@ -100,7 +101,7 @@ class Traffic:
             return
         if rollout.state in canary.TERMINAL:
             return
-        step = canary.tick(rollout, scene, self._timing, self._gates(rollout, watched))
+        step = canary.tick(rollout, scene, watched.timing, self._gates(rollout, watched))
         if step.report is not None:
             watched.better = step.report.better
         if step.do is Do.WAIT:
@@ -115,10 +116,12 @@ class Traffic:
     def _watch(self, rollout: Rollout) -> _Watched:
         if rollout.id not in self._watched:
             service = self._desk.service(rollout.service)
+            timing = sources.pace(service, self._timing)
             self._watched[rollout.id] = _Watched(
                 wiring.deployer(service, self._desk.folder),
-                wiring.monitor(service, self._desk.folder, self._timing),
-                read_until=rollout.created_at - 12 * self._timing.bucket,
+                wiring.monitor(service, self._desk.folder, timing),
+                timing,
+                read_until=rollout.created_at - 12 * timing.bucket,
             )
         return self._watched[rollout.id]
 
@@ -156,8 +159,8 @@ class Traffic:
 
     def _read(self, rollout: Rollout, watched: _Watched, now: datetime) -> None:
         """Store the buckets since the last reading; the newest ones are read again."""
-        until = now - self._timing.lag
-        since = watched.read_until - 2 * self._timing.bucket
+        until = now - watched.timing.lag
+        since = watched.read_until - 2 * watched.timing.bucket
         try:
             found: list[Bucket] = []
             for version in (Version.CANARY, Version.STABLE):
@@ -333,6 +336,7 @@ class Traffic:
             self._renew(rollout, watched, fence)
         if rollout.state not in canary.MOVED or not rollout.phase:
             return
+        self._take_over(rollout, watched, scene, fence)
         plan = DeploymentPlan.model_validate(rollout.plan)
         phase = canary.phase_of(plan, rollout.phase)
         bake = self._timing.real(phase.bake_seconds) if phase else timedelta()
@@ -342,6 +346,19 @@ class Traffic:
             self._desk.timeline.append(
                 rollout.incident, self._phase_entry(rollout, scene, step), MACHINE
             )
+
+    def _take_over(self, rollout: Rollout, watched: _Watched, scene: Scene, fence: int) -> None:
+        """Show production the newest leader, where it only waits and so commands nothing.
+
+        Else a leader that was stopped in the middle of a command, and goes on, would be obeyed.
+        """
+        seen = scene.observed
+        if seen is None or seen.fence >= fence or seen.weight != rollout.phase:
+            return
+        try:
+            watched.deployer.set_weight(rollout.phase, str(fence))
+        except errors.TemporaryFailure as error:
+            log.warning("rollout %s: production has not seen its leader: %s", rollout.id, error)
 
     def _phase_entry(self, rollout: Rollout, scene: Scene, step: Step) -> Draft:
         started = rollout.phase_started_at
