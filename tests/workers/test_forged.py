@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from incidents import approvals
+from incidents import approvals, errors
 from incidents.approvals import Question
 from incidents.models import (
     MACHINE,
@@ -19,10 +19,12 @@ from incidents.models import (
     Stage,
     Verdict,
 )
+from incidents.policy import OPERATOR
 from incidents.reports import Diagnosis
 from incidents.stages import Ending
+from rollout import wiring
 from tests.workers.desks import Place
-from tests.workers.rollings import LEASE, Rolling, rolling
+from tests.workers.rollings import FENCE, LEASE, Rolling, rolling
 
 S = RolloutState
 
@@ -217,6 +219,24 @@ def confirmed(made: Rolling, **patch: Any) -> None:
     report(made, Stage.DIAGNOSE, Outcome.CONFIRMED, found.model_dump(mode="json"))
     fix = made.code.patch.model_copy(update={"culprit": made.code.bad, **patch})
     report(made, Stage.PATCH, Outcome.PATCHED, fix.model_dump(mode="json"))
+
+
+def test_a_leader_that_was_stopped_in_a_command_is_not_obeyed_after_the_next_one_came(
+    place: Place,
+) -> None:
+    with rolling(place) as made:
+        made.bake()
+        stopped = wiring.deployer(made.desk.service("checkout"), made.desk.folder)
+        made.desk.rollouts.request(made.id, Act.HOLD, OPERATOR)
+        made.new_controller()
+        for _ in range(5):
+            made.traffic.tick(made.id, FENCE + 1)
+        assert S.HELD is made.state
+
+        with pytest.raises(errors.StaleFence):
+            stopped.set_weight(50, str(FENCE))
+
+        assert 10 == made.host.weight
 
 
 def test_where_gates_decide_alone_a_commit_taken_back_needs_nobody(place: Place) -> None:
