@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
-        given = self.rfile.read(length) if length else b""
+        given = self.rfile.read(length) if length else self.chunks()
         if self.path == "/healthz":
             self.say(500 if self.behaviour.get("sick") else 200, b"ok")
             return
@@ -48,6 +48,17 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = answer  # noqa: N815 - the standard library calls it so
     do_POST = answer  # noqa: N815 - the same
     do_HEAD = answer  # noqa: N815 - the same
+
+    def chunks(self) -> bytes:
+        """Read a chunked body whole: who answers before that may cut its sender off."""
+        given = b""
+        while self.headers.get("transfer-encoding") == "chunked":
+            size = int(self.rfile.readline(), 16)
+            given += self.rfile.read(size)
+            self.rfile.readline()
+            if not size:
+                break
+        return given
 
     def say(self, status: int, body: bytes) -> None:
         self.send_response(status)
