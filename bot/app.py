@@ -38,6 +38,7 @@ from incidents.settings import load_services
 from incidents.stages import Stages
 from incidents.store import Store
 from incidents.timeline import Timeline
+from incidents.timers import CONTROLLER, Leases
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) ->
     """Return the bot's parts over a store."""
     incidents, timeline, stages = Incidents(store), Timeline(store), Stages(store)
     approvals, rollouts = Approvals(store, access, key), Rollouts(store)
-    inbox, posts = Inbox(store), Posts(store)
+    inbox, posts, leases = Inbox(store), Posts(store), Leases(store)
 
     def current() -> Access:
         return access
@@ -105,7 +106,7 @@ def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) ->
         access=current,
         now=store.now,
         hosts=names,
-        beats={"poster": lambda: _age(poster)},
+        beats={"poster": lambda: _age(poster), "controller": lambda: leases.age(CONTROLLER)},
     )
     return Bot(shown, commands, poster, inbox)
 

@@ -4,7 +4,7 @@ Called by `service.clocks`, the status card and the review. Every figure comes f
 transition that was recorded when it happened, never from a column that says when a row was touched.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,7 @@ from incidents import lifecycle, moves, schema
 from incidents.models import (
     EntryKind,
     Incident,
+    Outcome,
     Severity,
     Stage,
     StageClock,
@@ -21,25 +22,66 @@ from incidents.models import (
 )
 
 
+@dataclass(frozen=True)
+class Reached:
+    """When all traffic was on the new version, and how long the run had waited until then."""
+
+    at: datetime
+    waited: timedelta
+
+
+def reached(entries: Iterable[TimelineEntry]) -> dict[int, Reached]:
+    """Return the runs that reached 100 %: their target ends there, the validation is not in it."""
+    found: dict[int, Reached] = {}
+    for entry in entries:
+        said = entry.content
+        told = entry.kind is EntryKind.DECISION and said.get("milestone")
+        if told and said.get("outcome") == Outcome.FULL.value:
+            waited = timedelta(seconds=float(said.get("waited_seconds", 0.0)))
+            found.setdefault(int(said["run"]), Reached(entry.at, waited))
+    return found
+
+
 def stage_clocks(
-    runs: Iterable[StageRun], severity: Severity, now: datetime
+    runs: Iterable[StageRun],
+    severity: Severity,
+    now: datetime,
+    full: Mapping[int, Reached] | None = None,
 ) -> tuple[StageClock, ...]:
-    """Return one clock per stage that has run, in the order in which the stages first began."""
+    """Return one clock per stage that has run, in the order in which the stages first began.
+
+    The clock of a run that is `full` has stopped when it became so, though the run goes on.
+    """
+    full = full or {}
     by_stage: dict[Stage, list[StageRun]] = {}
     for run in runs:
         by_stage.setdefault(run.stage, []).append(run)
-    return tuple(_clock(stage, of, severity, now) for stage, of in by_stage.items())
+    return tuple(
+        _clock(stage, of, lifecycle.target(severity, stage), now, full)
+        for stage, of in by_stage.items()
+    )
 
 
-def _clock(stage: Stage, runs: Sequence[StageRun], severity: Severity, now: datetime) -> StageClock:
-    waiting = sum((waited(run, now) for run in runs), timedelta())
-    whole = sum(((run.finished_at or now) - run.created_at for run in runs), timedelta())
+def _clock(
+    stage: Stage,
+    runs: Sequence[StageRun],
+    target: timedelta | None,
+    now: datetime,
+    full: Mapping[int, Reached],
+) -> StageClock:
+    ends = [full[run.id].at if run.id in full else run.finished_at or now for run in runs]
+    waits = [full[run.id].waited if run.id in full else waited(run, now) for run in runs]
+    waiting = sum(waits, timedelta())
+    whole = sum(
+        (end - run.created_at for run, end in zip(runs, ends, strict=True)),
+        timedelta(),
+    )
     return StageClock(
         stage=stage,
-        target=lifecycle.target(severity, stage),
+        target=target,
         working=max(timedelta(), whole - waiting),
         waiting=waiting,
-        running=any(run.state not in schema.ENDED_RUNS for run in runs),
+        running=any(run.state not in schema.ENDED_RUNS and run.id not in full for run in runs),
         parts=tuple(
             f"{run.attempt}: {run.outcome.value if run.outcome else run.state.value}"
             for run in runs

@@ -23,7 +23,23 @@ TEMPLATES = {
     "review": "review.md.j2",
 }
 HIDDEN = ("Cc", "Cf", "Cs", "Co")  # control, direction and zero width, half pairs, private use
-SPECIAL = re.compile(r"([\\`*_\[\]<>|#@!])")
+# The signs that would steer Markdown or a chat where they stand, and no others: people edit the
+# review in this form. Judged on one line, at whose ends a template may go on.
+STEERS = re.compile(
+    r"""
+      \\(?=[!-/:-@\[-`{-~]|\Z)          # a backslash takes only a sign's meaning
+    | [`|]                              # code; a cell of a table
+    | (?<!\s)\* | \*(?!\s)              # emphasis; a star between spaces is none
+    | (?<![^\W_])_ | _(?![^\W_])        # inside of a word it is a letter
+    | \](?=[(\[:]|\Z) | \A\[ | !(?=\[)  # links, images, a list's check boxes
+    | <(?=[^\s\d=<]|\Z) | (?<=<)[!@\#]  # tags, addresses, <!channel>
+    | \A[>\#]                           # quotes and headings
+    | @(?=(?:here|channel|everyone|all)\b)
+    | &(?=\#?\w+;)                      # &lt; is what somebody wrote
+    | ~(?=~) | (?<=~)~
+    """,
+    re.X,
+)
 
 
 def markdown(report: reports.Report) -> str:
@@ -42,7 +58,7 @@ def visible(text: str) -> str:
 
 def inert(text: object) -> str:
     """Return text on one line that Markdown and chat platforms show as it is."""
-    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+    return STEERS.sub(r"\\\g<0>", " ".join(str(text).split()))
 
 
 def code(text: object) -> str:

@@ -247,7 +247,9 @@ class Incidents(Changes):
         with self._store.read() as tx:
             found = tx.run(rows.select_runs(_R.c.incident == incident))
             runs = [rows.run(row) for row in found]
-            return clocks.stage_clocks(runs, rows.get_incident(tx, incident).severity, tx.now)
+            full = clocks.reached(timeline.decisions(tx, incident))
+            severity = rows.get_incident(tx, incident).severity
+            return clocks.stage_clocks(runs, severity, tx.now, full)
 
     def runs(self, incident: int) -> Sequence[StageRun]:
         """Return every stage run of an incident, oldest first."""

@@ -186,7 +186,9 @@ class Stages:
             if timeline.said_before(tx, run.incident, EntryKind.DECISION, subject):
                 return None
             said = {"run": run_id, "stage": run.stage.value, "outcome": ending.outcome.value}
-            draft = Draft(EntryKind.DECISION, said | {"milestone": True}, subject)
+            # How long it has waited so far: the clock of its target may end here (`clocks`).
+            so_far = {"milestone": True, "waited_seconds": _waited(tx, run)}
+            draft = Draft(EntryKind.DECISION, said | so_far, subject)
             for entry in (*ending.entries, draft):
                 timeline.append(tx, run.incident, entry, MACHINE)
             return following.apply(tx, run, ending.outcome, ending.human, say=False)[0]

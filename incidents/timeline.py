@@ -128,6 +128,12 @@ def redacted(tx: Tx, incident: int, text: str) -> str:
     return redaction.redact(text, _Numbers(tx, incident))
 
 
+def decisions(tx: Tx, incident: int) -> list[TimelineEntry]:
+    """Return what was decided, in order: what followed what, and the milestones of runs."""
+    where = (_T.c.incident == incident, _T.c.kind == EntryKind.DECISION)
+    return [rows.entry(row) for row in tx.run(select(_T).where(*where).order_by(_T.c.sequence))]
+
+
 def said_before(tx: Tx, incident: int, kind: EntryKind, subject: str) -> bool:
     """Return whether an entry of this kind and subject is already there."""
     where = (_T.c.incident == incident, _T.c.kind == kind, _T.c.subject == subject)

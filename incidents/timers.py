@@ -13,6 +13,8 @@ from incidents.models import Timer
 from incidents.store import Store
 
 _T, _L = schema.timer, schema.lease
+CONTROLLER = "controller"  # the leader's lease
+LEADS_FOR = timedelta(seconds=10)
 
 
 class Timers:
@@ -73,6 +75,15 @@ class Leases:
             values = {"owner": owner, "fence": fence, "until": tx.now + duration}
             tx.run(update(_L).where(_L.c.name == name).values(**values))
             return fence
+
+    def age(self, name: str, duration: timedelta = LEADS_FOR) -> float | None:
+        """Return the seconds since a lease of this duration was last kept, by the database's clock.
+
+        None where nobody ever had it; one that was given back counts as a whole lease old.
+        """
+        with self._store.read() as tx:
+            until = tx.run(select(_L.c.until).where(_L.c.name == name)).scalar()
+            return None if until is None else (tx.now - (until - duration)).total_seconds()
 
     def release(self, name: str, owner: str) -> None:
         """Give a lease back at once."""

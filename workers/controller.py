@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 from incidents import errors
 from incidents.models import Incident, Stage
+from incidents.timers import CONTROLLER, LEADS_FOR
 from workers import jobs, office
 from workers.office import Office
 from workers.settings import ControllerSettings
@@ -25,8 +25,6 @@ from workers.traffic import Traffic
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
-LEASE = timedelta(seconds=10)
-LEADER = "controller"
 QUIET_SECONDS = 60.0  # the same trouble twice a second would fill the disk
 RESTING = frozenset({Stage.TRIAGE, Stage.CONTAIN, Stage.REVIEW, Stage.ESCALATE})
 
@@ -49,11 +47,11 @@ class Controller:
             stop.wait(max(0.0, TICK_SECONDS - (time.monotonic() - started)))
         self._pool.shutdown(wait=True)
         self._traffic.close()
-        self._desk.leases.release(LEADER, self._desk.owner)
+        self._desk.leases.release(CONTROLLER, self._desk.owner)
 
     def tick(self) -> bool:
         """Do one round as the leader; False when another one leads."""
-        fence = self._desk.leases.lead(LEADER, self._desk.owner, LEASE)
+        fence = self._desk.leases.lead(CONTROLLER, self._desk.owner, LEADS_FOR)
         if fence is None:
             return False
         self._try(lambda: self._roll(fence))

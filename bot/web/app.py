@@ -177,16 +177,19 @@ class WarRoom:
 
     async def health(self, request: Request) -> Response:
         """Whether the database answers and the others live; 503 when one of them does not."""
-        ages = {name: beat() for name, beat in self.room.beats.items()}
         try:
             await asyncio.to_thread(self.room.now)
+            ages = await asyncio.to_thread(self._ages)
             database = True
         except errors.HalonError:
-            database = False
+            ages, database = dict[str, float | None](), False
         stale = sorted(name for name, age in ages.items() if age and age > STALE_SECONDS)
         whole = database and not stale
         said = {"ok": whole, "database": database, "seconds_since": ages, "stale": stale}
         return JSONResponse(said, 200 if whole else 503)
+
+    def _ages(self) -> dict[str, float | None]:
+        return {name: beat() for name, beat in self.room.beats.items()}
 
     async def _found(self, request: Request) -> Incident:
         return await self._find(f"INC-{request.path_params['number']}", inputs.person(request))

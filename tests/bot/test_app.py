@@ -15,6 +15,7 @@ from bot import app
 from bot.settings import BotSettings
 from bot.web import server
 from incidents import errors
+from incidents.timers import CONTROLLER, LEADS_FOR, Leases
 from tests.bot.office import KEY, RESPONDER, Office
 
 TOML = '[[service]]\nname = "checkout"\nrepository = "/srv/checkout"\n'
@@ -87,6 +88,16 @@ def test_the_bot_serves_posts_and_ends_on_sigterm(office: Office) -> None:
     headlines = [post.message["headline"] for post in office.posts.since(1)]
     assert ["INC-1 · P0 · checkout failing"] * 2 == headlines
     assert [True, False] == [post.pinned for post in office.posts.since(1)]
+
+
+def test_health_hears_of_a_controller_that_died(office: Office) -> None:
+    """It was there 40 seconds ago, by the database's clock; before the first it is unknown."""
+    beat = office.bot.room.beats["controller"]
+    never = beat()
+    Leases(office.store).lead(CONTROLLER, "c", LEADS_FOR)
+    office.clock.move(40)
+
+    assert (None, 40.0) == (never, beat())
 
 
 def test_the_address_really_bound_is_told_while_we_listen(tmp_path: Path) -> None:

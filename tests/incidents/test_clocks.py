@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from incidents import clocks
 from incidents.clocks import Times
-from incidents.models import Severity, Stage, StageClock
+from incidents.models import Outcome, Severity, Stage, StageClock
+from incidents.stages import Ending
 from tests.incidents.builders import RESPONDER, START, World
 
 MINUTE = timedelta(minutes=1)
@@ -56,3 +57,38 @@ def test_a_stage_is_overdue_past_its_target_while_it_runs() -> None:
     assert [False, True] == [clocks.is_overdue(running, n * MINUTE, 2) for n in (30, 31)]
     assert not clocks.is_overdue(ended, 99 * MINUTE)
     assert not clocks.is_overdue(untimed, 99 * MINUTE)
+
+
+def deploy(world: World) -> StageClock:
+    return next(one for one in world.incidents.clocks(1) if one.stage is Stage.DEPLOY)
+
+
+def test_the_deploy_clock_ends_at_a_hundred_percent(world: World) -> None:
+    """Five minutes of work, four until the yes, six of bakes; the validation counts nowhere."""
+    run = world.stage(world.open(stage=None), Stage.DEPLOY)
+    world.clock.pass_(minutes=5)
+    world.stages.wait(run.id, run.fence)
+    world.clock.pass_(minutes=4)
+    before = deploy(world)
+    world.clock.pass_(minutes=6)
+    world.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
+    at_full = deploy(world)
+    world.clock.pass_(minutes=30)
+
+    assert (5 * MINUTE, 4 * MINUTE, True) == (before.working, before.waiting, before.running)
+    assert (5 * MINUTE, 10 * MINUTE, False) == (at_full.working, at_full.waiting, at_full.running)
+    assert at_full == deploy(world)
+    world.stages.finish(run.id, run.fence, Ending(Outcome.DONE))
+    assert (5 * MINUTE, 10 * MINUTE) == (deploy(world).working, deploy(world).waiting)
+
+
+def test_a_second_deploy_runs_on_the_clock_again(world: World) -> None:
+    run = world.stage(world.open(stage=None), Stage.DEPLOY)
+    world.clock.pass_(minutes=5)
+    world.stages.milestone(run.id, run.fence, Ending(Outcome.FULL))
+    world.clock.pass_(minutes=10)
+    world.stages.finish(run.id, run.fence, Ending(Outcome.CANCELLED))
+    world.stage(world.incidents.get(1), Stage.DEPLOY)
+    world.clock.pass_(minutes=7)
+
+    assert (12 * MINUTE, True) == (deploy(world).working, deploy(world).running)

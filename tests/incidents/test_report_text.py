@@ -1,7 +1,13 @@
 """Every report renders by its template, and nothing in it can break out of its place."""
 
+import html
+import random
+import re
 import typing
 from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
 
 from incidents import report_text, reports
 from incidents.models import Verdict
@@ -89,3 +95,45 @@ def _outside_of_blocks(text: str) -> list[str]:
         elif not fence:
             lines.append(line)
     return lines
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        "shop/cart_total.py:12 raised KeyError in add_item",
+        "ann@example.com saw #12 fail! 3 > 2, 2 < 250 ms, 5 * 3",
+        "the list [1, 2] has two items",
+        r"C:\Users\ann",
+        "R&D",
+    ],
+)
+def test_what_steers_nothing_is_left_as_people_write_it(plain: str) -> None:
+    assert plain == report_text.inert(plain)
+
+
+def test_any_text_is_shown_as_it_was() -> None:
+    """Made of what Markdown listens to: rendered, it is one paragraph with the same text."""
+    parts = (
+        *r"\`*_[]()<>!#@|~&:",
+        " ",
+        "a",
+        "b1",
+        "](x)",
+        "<b>",
+        "&lt;",
+        "__",
+        "**",
+        "![",
+        "http://a.b",
+    )
+    draw = random.Random(7)
+    reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    for _ in range(4000):
+        text = "x" * draw.randint(0, 1) + "".join(draw.choices(parts, k=draw.randint(1, 12)))
+        line = " ".join(text.split())
+        if not line:
+            continue
+        drawn = reader.render(report_text.inert(line))
+        shown = re.fullmatch(r"<p>([^<]*)</p>\n", drawn)
+        assert shown is not None, (line, drawn)
+        assert line == html.unescape(shown[1])

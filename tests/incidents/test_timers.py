@@ -64,3 +64,21 @@ def test_a_lease_is_given_back_by_its_owner_only(world: World) -> None:
     world.leases.release("controller", "a")
 
     assert 2 == world.leases.lead("controller", "b", LEASE)
+
+
+def test_a_lease_tells_how_long_ago_its_leader_was_there(world: World) -> None:
+    assert world.leases.age("controller", LEASE) is None
+    world.leases.lead("controller", "a", LEASE)
+    world.clock.pass_(seconds=4)
+    kept_once = world.leases.age("controller", LEASE)
+    world.leases.lead("controller", "a", LEASE)
+    world.clock.pass_(minutes=2)
+
+    assert (4, 120) == (kept_once, world.leases.age("controller", LEASE))
+
+
+def test_a_lease_that_was_given_back_is_a_whole_lease_old(world: World) -> None:
+    world.leases.lead("controller", "a", LEASE)
+    world.leases.release("controller", "a")
+
+    assert LEASE.total_seconds() == world.leases.age("controller", LEASE)

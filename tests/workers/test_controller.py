@@ -6,9 +6,9 @@ import pytest
 from redis import Redis
 from rq import Queue
 
-from incidents import errors
-from incidents.models import Severity, Stage
-from incidents.stages import WAKE_AGAIN
+from incidents import errors, timers
+from incidents.models import EntryKind, Outcome, Severity, Stage
+from incidents.stages import WAKE_AGAIN, Ending
 from tests.workers.desks import Ahead, Place, open_incident
 from workers import controller, jobs
 from workers.controller import Controller
@@ -35,7 +35,7 @@ def test_of_two_one_leads_and_the_other_follows_when_it_is_gone(
         one, other = of(first, connection), of(second, connection)
         assert [True, False, True] == [one.tick(), other.tick(), one.tick()]
 
-        clock.by += controller.LEASE + timedelta(seconds=1)
+        clock.by += timers.LEADS_FOR + timedelta(seconds=1)
 
         assert [True, False] == [other.tick(), one.tick()]
 
@@ -84,6 +84,23 @@ def test_without_a_redis_everything_else_goes_on(place: Place) -> None:
 
         stages = [one.stage for one in desk.incidents.runs(incident.number)]
         assert 1 == stages.count(Stage.ESCALATE)
+
+
+def test_the_validation_makes_no_deploy_late(place: Place, connection: Redis) -> None:
+    clock = Ahead()
+    with place.opened(clock=clock) as desk:
+        incident = open_incident(desk, severity=Severity.P0)
+        run = desk.stages.queue_stage(incident.number, Stage.DEPLOY)
+        held = desk.stages.claim(run.id, "w", timedelta(hours=5))
+        assert held is not None
+        desk.stages.milestone(run.id, held.run.fence, Ending(Outcome.FULL))
+        clock.by += timedelta(minutes=31)  # twice the target of a P0 is 30
+
+        assert of(desk, connection).tick()
+
+        kinds = [one.kind for one in desk.timeline.entries(incident.number)]
+        assert EntryKind.OVERDUE not in kinds
+        assert Stage.ESCALATE not in [one.stage for one in desk.incidents.runs(incident.number)]
 
 
 @pytest.mark.parametrize("key", ["", "00", "z" * 64])
