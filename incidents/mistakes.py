@@ -46,7 +46,7 @@ def _what(place: Sequence[int | str], item: Any, model: type[BaseModel]) -> str:
         case "tuple_type" if keys == ["service"]:
             return "a service's table begins with `[[service]]`, with two brackets"
         case "tuple_type":
-            return f"`{key}` is {_shown(item['input'])}; write a list, as in [\"…\"]"
+            return f'`{key}` is {_shown(item["input"])}; write a list, as in ["…"]'
         case "value_error":
             return f"`{key}` {str(item['msg']).removeprefix('Value error, ')}"
         case _:
