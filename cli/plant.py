@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bot.settings import BotSettings
 from cli import folder as folders
@@ -24,6 +25,7 @@ from incidents.policy import OPERATOR
 from incidents.settings import Settings, load_services
 from incidents.stages import Stages
 from incidents.store import Store
+from incidents.timers import CONTROLLER, Leases
 from workers import jobs, office
 from workers.settings import ControllerSettings, WorkerSettings
 
@@ -60,6 +62,7 @@ class Plant:
         self._overrides = overrides
         self._store = Store(settings.database)
         self._stages = Stages(self._store)
+        self._leases = Leases(self._store)
         self.supervisor = Supervisor(self._died)
 
     def start(self) -> Entrance:
@@ -141,10 +144,13 @@ class Plant:
         return self.folder / "logs" / f"{name}.log"
 
     def _died(self, child: Child, pid: int, code: int) -> None:
-        """Give back what a dead worker had claimed: its runs start again at once."""
-        if not child.name.startswith("worker"):
-            return
+        """Give back what the dead had claimed: its runs start again, another controller leads."""
         try:
+            if child.name == "controller":
+                # Its successor would wait for this lease while the watchdog waits for nobody.
+                self._leases.release(CONTROLLER, office.owner_of(pid))
+            if not child.name.startswith("worker"):
+                return
             for run in self._stages.release_leases_of(office.owner_of(pid)):
                 self._say(f"{child.name} died ({code}); stage run {run.id} starts again")
         except errors.HalonError as error:  # the leases run out by themselves, a little later
@@ -161,6 +167,8 @@ class Plant:
     def _entrance(self) -> Entrance:
         tokens = Tokens(self._store)
         url = self._url()
+        # Where any port would do, a bot that starts again must be where its pages look for it.
+        self.supervisor.revise("bot", {"HALON_WEB_PORT": str(urlsplit(url).port)})
         tokens.revoke(PROGRAMS)  # of an earlier start; a person's session stays
         return Entrance(
             url=url,

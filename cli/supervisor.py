@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from incidents import errors
@@ -70,6 +70,11 @@ class Supervisor:
     def pid(self, name: str) -> int:
         """Return the pid of a child; raises `KeyError` for an unknown one."""
         return self._running[name].process.pid
+
+    def revise(self, name: str, env: Mapping[str, str]) -> None:
+        """Set variables of a child from its next start on."""
+        running = self._running[name]
+        running.child = replace(running.child, env={**running.child.env, **env})
 
     def alive(self, name: str) -> bool:
         """Tell whether a child runs right now."""
