@@ -24,7 +24,6 @@ from incidents.timeline import Draft
 
 _R = schema.stage_run
 _MADE = insert(_R).returning(_R.c.id)
-HURT = (Status.OPEN, Status.REOPENED)
 
 
 def queue(tx: Tx, number: int, stage: Stage) -> StageRun:
@@ -67,7 +66,7 @@ def apply(
     if say and following.then is not Then.STOP:
         _say(tx, run, outcome, following)
     queued = None
-    if following.offer_contain and incident.status in HURT:
+    if following.offer_contain and incident.status in lifecycle.HURT:
         # Before the next stage: planning the way back takes a second, a diagnosis takes minutes.
         queue(tx, run.incident, Stage.CONTAIN)
     if following.then is Then.RESOLVED and Status.RESOLVED in lifecycle.MOVES[incident.status]:

@@ -124,6 +124,8 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.MERGED: frozenset(),
 }
 
+# Users are hurt: containing is worth an offer.
+HURT = frozenset({Status.OPEN, Status.REOPENED})
 LIVE = frozenset({Status.OPEN, Status.REOPENED, Status.MITIGATED})
 
 _MINUTES: dict[Severity, tuple[int, int, int, int, int]] = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from incidents import crash, entries, errors, following
+from incidents import crash, entries, errors, lifecycle
 from incidents.models import (
     MACHINE,
     Act,
@@ -242,7 +242,7 @@ class Traffic:
         if self._desk.stages.get(rollout.stage_run).stage is not Stage.CONTAIN:
             return False
         status = self._desk.incidents.get(rollout.incident).status
-        return status not in following.HURT and self._desk.approvals.drop(rollout.id)
+        return status not in lifecycle.HURT and self._desk.approvals.drop(rollout.id)
 
     def _let_go(self, rollout: Rollout) -> bool:
         """Tell whether the question of this hold, not of an earlier one, has a verified yes."""

@@ -19,7 +19,6 @@ from agents.builtin import (
     goodrevision,
     logs,
     pins,
-    reproduction,
     suspects,
     traces,
     verdict,
@@ -202,7 +201,7 @@ class Inquiry:
         )  # fmt: skip
         if scene.replayed is Replayed.ALWAYS:
             self.found = proof.search()
-            if reproduction.Mark.GOOD in proof.marks(scene.head):
+            if proof.flickered():
                 scene.replayed = Replayed.SOMETIMES
                 self.gaps.append("the failure came and went while it was being hunted")
         if scene.replayed is Replayed.SOMETIMES:

@@ -62,6 +62,11 @@ class Proof:
         """Return what every run of a tree said so far."""
         return [reproduction.mark(run.observed, self.target) for run in self.replays.tally(tree)]
 
+    def flickered(self) -> bool:
+        """Tell whether one and the same tree has failed and passed."""
+        trees = {run.tree for run in self.replays.all_runs()}
+        return any({Mark.BAD, Mark.GOOD} <= set(self.marks(tree)) for tree in trees)
+
     def mark_of(self, tree: str) -> str:
         """Return the shared mark of a tree's runs; mixed ones that fail even once are bad."""
         marks = self.marks(tree)
@@ -283,8 +288,15 @@ class Proof:
         """Find where a flickering failure began; `rate` is how often the head fails."""
         found = Found(notes=self.notes)
         chain = self.source.chain(self.good, self.head)
-        if not chain:
-            return found
+        culprit = self._pin(chain, rate, found) if chain else None
+        while culprit is not None and (inside := self._branch_that_flickers(culprit)):
+            culprit = self._pin(inside, rate, found)
+        if culprit is not None:
+            found.trial = self._try_flaky(culprit, found)
+        return found
+
+    def _pin(self, chain: Sequence[str], rate: float, found: Found) -> str | None:
+        """Return the commit of a chain with which the flickering began, None if none stands out."""
         prior = bisect.priors([self._score(commit) for commit in chain])
         head = self.tree(self.head)
         skipped: set[int] = set()
@@ -303,13 +315,22 @@ class Proof:
             if not {Mark.BAD, Mark.GOOD}.intersection(self.marks(trees[point])):
                 skipped.add(point)
         best = max(range(len(chain)), key=lambda i: distribution[i])
-        if distribution[best] < bisect.SURE:
-            top = sorted(range(len(chain)), key=lambda i: -distribution[i])[:3]
-            odds = ", ".join(f"{chain[i][:12]} ({distribution[i]:.0%})" for i in top)
-            found.gaps.append(f"The flickering failure could not be pinned to one commit: {odds}.")
-            return found
-        found.trial = self._try_flaky(chain[best], found)
-        return found
+        if distribution[best] >= bisect.SURE:
+            return chain[best]
+        top = sorted(range(len(chain)), key=lambda i: -distribution[i])[:3]
+        odds = ", ".join(f"{chain[i][:12]} ({distribution[i]:.0%})" for i in top)
+        found.gaps.append(f"The flickering failure could not be pinned to one commit: {odds}.")
+        return None
+
+    def _branch_that_flickers(self, merge: str) -> list[str]:
+        """Return the chain of a merged branch if its tip fails at times, else nothing."""
+        parents = self.source.parents(merge)
+        base = self.source.merge_base(parents[0], parents[1]) if len(parents) > 1 else None
+        if base is None:
+            return []
+        tip = self.tree(parents[1])
+        self.replays.at_least([tip], bisect.runs_needed(self._rate(self.tree(self.head))))
+        return self.source.chain(base, parents[1]) if Mark.BAD in self.marks(tip) else []
 
     def _outcomes(self, trees: Sequence[str], skipped: set[int]) -> dict[int, tuple[int, int]]:
         outcomes = {}
