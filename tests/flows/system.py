@@ -77,7 +77,6 @@ class System:
     def live(self, scenario: Scenario, kills: list[Kill]) -> dict[str, Any]:
         """Break the service, open the incident, kill on the way; return the last state."""
         self.production.break_it()
-        self._insist(lambda: self.room.say(LINE))
         deadline = time.monotonic() + LONGEST_SECONDS
         while time.monotonic() < deadline:
             self.plant.supervisor.look()
@@ -97,7 +96,8 @@ class System:
 
     def _turn(self, kills: list[Kill]) -> None:
         incidents = self.room.incident("INC-1")
-        if "status" not in incidents:  # the act of opening was lost with the bot
+        # Said once, and again only if a bot that died had not even received it.
+        if "status" not in incidents:
             self.room.say(LINE)
             return
         self.state = incidents
@@ -113,16 +113,6 @@ class System:
         for asked in self.state.get("approvals", []):
             # An older release would end the harm as well, and the road to the fix with it.
             self.room.vote(asked["id"], "no" if asked["act"] == Act.REDEPLOY else "yes")
-
-    def _insist(self, act: Callable[[], object]) -> None:
-        while True:
-            try:
-                act()
-                return
-            except errors.TemporaryFailure:
-                self.plant.supervisor.look()
-                self._find_room()
-                time.sleep(LOOK_SECONDS)
 
     def _find_room(self) -> None:
         """Ask where the war room is now: with port 0 a new bot listens elsewhere."""
@@ -184,11 +174,13 @@ class System:
             "SELECT (SELECT count(*) FROM web_post) - 1 - (SELECT count(DISTINCT external_id) "
             "FROM delivery WHERE external_id <> '')"
         )[0][0]
+        opened = self.rows("SELECT number FROM incident")
         undone = self.rows("SELECT id FROM inbox WHERE done_at IS NULL")
         said = {
             f"steps were recorded twice: {doubled}": doubled,
             f"stages began twice in the thread: {begun}": begun,
             f"{messages} messages of the thread belong to no entry": messages,
+            f"incidents were opened twice: {opened}": len(opened) > 1,
             f"acts were not carried out: {undone}": undone,
             f"the timeline breaks at {self.broken_at()}": self.broken_at(),
             f"requests were lost: {self.production.users().lost}": self.production.users().lost,
