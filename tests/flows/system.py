@@ -103,9 +103,11 @@ class System:
         self.state = incidents
         timeline = self.room.timeline("INC-1")
         for kill in kills:
-            if not kill.done and kill.moment(self.state, timeline):
+            if kill.done or not kill.moment(self.state, timeline):
+                continue
+            if victims := kill.victims(self):  # none yet: a kill that hits nobody is no kill
                 kill.done = True
-                for pid in kill.victims(self):
+                for pid in victims:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 self.killed.append(kill.name)

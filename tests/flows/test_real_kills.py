@@ -108,10 +108,13 @@ def test_the_controller_between_moving_the_users_and_saying_so(short_folder: Pat
 
 
 def test_the_bot_between_posting_and_recording_it(short_folder: Path) -> None:
-    """The bot at the exact point, and the controller by its process while a phase bakes."""
+    """The bot at the exact point, a worker, and the controller while a phase bakes."""
     lived(
         short_folder,
-        [Kill("the controller", baking(10), all_of("controller"))],
+        [
+            Kill("the worker and its child", running("patch"), all_of("worker-urgent")),
+            Kill("the controller", baking(10), all_of("controller")),
+        ],
         at="post.made/report",
     )
 
