@@ -43,7 +43,7 @@ driver = "processes"
 folder = "{host}"
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @dataclass

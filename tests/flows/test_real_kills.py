@@ -1,6 +1,6 @@
 """SIGKILL in the whole real system: ten chosen moments, and what the users and the thread get.
 
-Run alone by .ci/run (marker `kill`), since a machine that is busy with something else makes a
+Run alone by .ci/run (marker `alone`), since a machine that is busy with something else makes a
 restart longer than a lease. `make soak` kills at every point there is, in an order of its own.
 """
 
@@ -18,7 +18,7 @@ from tests.flows.system import Kill, System
 
 OFFERED = ("triage", "contain")  # before the road of the fix; the second is answered with no
 
-pytestmark = [pytest.mark.kill, pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(420)]
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ SAID = {
     ),
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST_SECONDS + 20)]
+pytestmark = [pytest.mark.alone, pytest.mark.slow, pytest.mark.timeout(LONGEST_SECONDS + 20)]
 
 
 @dataclass(frozen=True)
