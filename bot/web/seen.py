@@ -8,7 +8,6 @@ import json
 from dataclasses import asdict, fields
 
 from incidents.approvals import Expected
-from incidents.columns import canonical
 from incidents.models import Approval
 
 NAMES = tuple(one.name for one in fields(Expected))
@@ -17,7 +16,7 @@ NAMES = tuple(one.name for one in fields(Expected))
 def of(approval: Approval) -> str:
     """Return what a page that shows this question sends along with an answer."""
     shown = Expected(*(getattr(approval, name) for name in NAMES))
-    return canonical(asdict(shown))
+    return json.dumps(asdict(shown), sort_keys=True)
 
 
 def read(text: str) -> Expected:

@@ -658,6 +658,8 @@ def test_an_ordinary_user_has_the_same_walls(open_tree: Path, name: str) -> None
     available(name)
     system = services.need(readable_python(), "a system Python 3.11 that everyone may run")
     argv = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+    if subprocess.run([*argv, "test", "-r", str(ROOT / "agents")], check=False).returncode:
+        pytest.skip("an ordinary user may not read this checkout")
     argv += [str(system), "-B", "-c", AS_NOBODY, name, str(open_tree)]
 
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

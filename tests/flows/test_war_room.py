@@ -18,6 +18,7 @@ from tests.bot.web import rooms
 from tests.incidents.builders import Clock, World
 
 pytestmark = pytest.mark.chromium
+expect.set_options(timeout=30_000)  # a busy machine draws slowly; what is wrong stays wrong
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
