@@ -135,9 +135,7 @@ def _approved(desk: Office, good: str, old: str, new: str) -> None:
     claimed = desk.stages.claim(queued.id, desk.owner, timedelta(minutes=5))
     assert claimed is not None
     # A commit that the branch already has: its id is what was approved.
-    made = plans.made(
-        revision=new, stable_revision=old, last_good_revision=good, patch_digest=new
-    )
+    made = plans.made(revision=new, stable_revision=old, last_good_revision=good, patch=None)
     plan = made.model_dump(mode="json")
     rollout = Rollout(
         id="R1",
