@@ -289,6 +289,7 @@
 
   function take(index) {
     input.value = rows[index].insert;
+    close(); // what was chosen is taken: the next Enter sends, however slow the answer is
     input.focus();
     complete();
   }
@@ -303,6 +304,7 @@
   async function complete() {
     const ticket = ++asked;
     const line = input.value;
+    if (rows.length) choose(-1); // it was chosen for another line
     if (!line.startsWith("/")) return close();
     const query = new URLSearchParams({ line, thread });
     let found;
