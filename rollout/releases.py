@@ -5,12 +5,10 @@ repository and never writes to it: a mirror of our own is checked out, so that n
 of somebody's settings runs here.
 """
 
-import io
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -34,9 +32,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def _git(repository: Path, *arguments: str, trust: Path | None = None) -> bytes:
+def _git(
+    repository: Path, *arguments: str, trust: Path | None = None, index: Path | None = None
+) -> bytes:
     argv = ["git", "-C", str(repository), "-c", f"core.hooksPath={os.devnull}", *arguments]
     env = environment() | ({"GIT_CONFIG_GLOBAL": str(trust)} if trust else {})
+    env |= {"GIT_INDEX_FILE": str(index)} if index else {}
     try:
         done = subprocess.run(argv, env=env, capture_output=True, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -66,7 +67,7 @@ class Releases:
             return self._commit(name)
 
     def checkout(self, name: str) -> Path:
-        """Return the folder that holds a revision's tree, made by `git archive` if need be.
+        """Return the folder that holds a revision's tree, made if need be.
 
         The folder appears by one rename, so a crash in between leaves nothing that looks complete.
         """
@@ -78,16 +79,20 @@ class Releases:
         if target.is_dir():
             return target
         self._folder.mkdir(parents=True, exist_ok=True)
-        archive = _git(self._mirror, "archive", "--format=tar", sha)
         making = Path(tempfile.mkdtemp(prefix=".making-", dir=self._folder))
+        index = making.with_suffix(".index")
         try:
-            with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-                tar.extractall(making, filter="data")
+            _git(self._mirror, "read-tree", sha, index=index)
+            _git(
+                self._mirror, f"--git-dir={self._mirror}", f"--work-tree={making}",
+                "checkout-index", "--all", index=index,
+            )  # fmt: skip
             making.chmod(0o755)
             making.rename(target)
-        except (OSError, tarfile.TarError) as error:
+        except OSError as error:
             raise errors.TemporaryFailure(f"{sha} cannot be checked out: {error}") from error
         finally:
+            index.unlink(missing_ok=True)
             shutil.rmtree(making, ignore_errors=True)
         return target
 

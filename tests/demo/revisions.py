@@ -50,7 +50,7 @@ def export(repository: Path, tree: str, target: Path) -> Path:
     target.mkdir()
     packed = target.with_suffix(".tar")
     git(repository, "archive", "-o", str(packed), tree)
-    shutil.unpack_archive(packed, target, filter="data")
+    shutil.unpack_archive(packed, target)
     return target
 
 
