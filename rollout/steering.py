@@ -231,8 +231,9 @@ class Steered:
                 lambda starting: self._record.start(mine, starting, seconds),
             )
         except errors.PermanentFailure:
-            self._record.still(mine)  # a hook that was ended by a newer command did not fail
-            raise
+            # A hook that was ended by a newer command did not fail; that one writes under the lock.
+            with self._record.acting(mine):
+                raise
         finally:
             self._record.ended(mine)
 

@@ -179,7 +179,8 @@ def test_taking_back_waits_behind_no_other_hook(team: Team) -> None:
     until(lambda: "set_weight" in team.calls())
     assert 0 == back(command, OLD, "1").returncode
     shifting.join(10)
-    assert 1 == len(failed)  # overtaken, or seen dead before it was known why
+    assert ["set_weight was overtaken by take_back."] == [error.message for error in failed]
+    assert isinstance(failed[0], errors.TemporaryFailure)
     assert (0, OLD, None) == tuple(team.world()[key] for key in ("weight", "stable", "canary"))
 
 
