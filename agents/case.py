@@ -80,6 +80,7 @@ class Case:
     tags: str | None = None  # the pattern of the tags that mark deploys
     depends_on: tuple[Dependency, ...] = ()
     protected: tuple[str, ...] = ()
+    model: bool = True  # whether this service's text may go to a model
     owners: tuple[str, ...] = ()
     value_per_request: str | None = None
     tried: tuple[Tried, ...] = ()
@@ -111,6 +112,7 @@ def of_service(service: settings.Service, repository: Path, **more: object) -> C
         "tags": service.changes.git_tags,
         "depends_on": tuple(Dependency(item.name, item.probe) for item in service.depends_on),
         "protected": service.protected,
+        "model": service.model,
         "owners": service.owners,
         "value_per_request": service.value_per_request,
     }

@@ -86,6 +86,7 @@ _NAMES = (
     r"|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token"
     r"|secret[_-]?key|client[_-]?secret|token|pwd)"
 )
+TOKEN = re.compile(r"<[a-z]+(?:-[a-z]+)*-\d+>")
 SECRET_NAME = re.compile(rf"(?i)\A{_NAMES}\Z")
 
 # (kind, pattern, check); the group `v`, or the whole match, is replaced. The order counts: what
@@ -162,6 +163,64 @@ RULES: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 )
 
 
+class Redactor:
+    """One incident's redaction: its numbering, its service's patterns, Halon's own secrets.
+
+    Remembers, in memory alone, what it replaced, so that a tool may put values back (`restore`).
+    """
+
+    def __init__(
+        self,
+        numbering: Numbering | None = None,
+        *,
+        private: Iterable[re.Pattern[str]] = (),
+        secrets: Iterable[str] = (),
+    ) -> None:
+        self._numbering = numbering or Counting()
+        self._private = tuple(private)
+        # The longest first: one secret may be part of another.
+        self._secrets = sorted({one for one in secrets if len(one) >= 8}, key=len, reverse=True)
+        self._values: dict[str, str] = {}
+
+    def text(self, text: str) -> str:
+        """Return a text with secrets and personal data replaced."""
+        for secret in self._secrets:
+            text = text.replace(secret, "<secret-of-halon>")
+        return redact(text, self._Remembering(self), self._private)
+
+    def json(self, value: Any) -> Any:
+        """Return a JSON value with all its texts redacted."""
+        for secret in self._secrets:
+            value = _replaced(value, secret)
+        return redact_json(value, self._Remembering(self), self._private)
+
+    def restore(self, text: str) -> str:
+        """Return a text with the tokens that this redactor gave turned back into their values.
+
+        For what is written into a workspace and searched there; never for what is shown.
+        """
+        return TOKEN.sub(lambda found: self._values.get(found[0], found[0]), text)
+
+    class _Remembering:
+        def __init__(self, owner: "Redactor") -> None:
+            self._owner = owner
+
+        def number(self, kind: str, value: str) -> int:
+            number = self._owner._numbering.number(kind, value)
+            self._owner._values[f"<{kind}-{number}>"] = value
+            return number
+
+
+def _replaced(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, "<secret-of-halon>")
+    if isinstance(value, dict):
+        return {_replaced(name, secret): _replaced(item, secret) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(item, secret) for item in value]
+    return value
+
+
 def redact(text: str, numbering: Numbering, extra: Iterable[re.Pattern[str]] = ()) -> str:
     """Return the text with secrets and personal data replaced; `extra` are a service's own."""
     for kind, pattern, check in RULES:
@@ -176,7 +235,7 @@ def _replace(
 ) -> str:
     group = next((name for name, got in found.groupdict().items() if got and name in "vwx"), 0)
     value = found[group]
-    if not check(value) or re.fullmatch(r"<[a-z-]+-\d+>", value):
+    if not check(value) or TOKEN.fullmatch(value):
         return found[0]
     start, end = (edge - found.start() for edge in found.span(group))
     return f"{found[0][:start]}<{kind}-{numbering.number(kind, value)}>{found[0][end:]}"

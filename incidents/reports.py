@@ -207,6 +207,7 @@ class Patch(Frozen):
     alternatives: tuple[str, ...] = ()
     tried: tuple[str, ...] = ()
     migration: bool = False
+    protected: tuple[str, ...] = ()  # paths that need a human's word, each with the reason
     gaps: tuple[str, ...] = ()
     seconds: float = 0.0
     cost: Decimal = Decimal(0)
