@@ -74,6 +74,7 @@ class Commands:
     access: Callable[[], Access]
     now: Callable[[], datetime]  # the database's clock
     once: Once
+    conversations: tuple[str, ...] = ()  # that follow every incident, such as "slack:C024BE91L"
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
         """Carry out a typed line; `thread` is the INC-n that it was typed in."""
@@ -106,15 +107,21 @@ class Commands:
         done = iter(self.once.do([one for one in wishes if isinstance(one, Deed)]))
         return [next(done) if isinstance(one, Deed) else _asked(one) for one in wishes]
 
-    def saying(self, line: str, person: Person, thread: str | None, key: str) -> Wish:
-        """Return what a typed line asks for."""
+    def saying(
+        self, line: str, person: Person, thread: str | None, key: str, place: str | None = None
+    ) -> Wish:
+        """Return what a typed line asks for.
+
+        `place` is the conversation that an incident opened here is told in, such as "slack:C1".
+        """
         parsed = parsing.parse(line, words.names(self.access().services), thread)
         if isinstance(parsed, Misunderstood):
             wrong = Said(texts.sentence(parsed.reason), False, thread, parsed.try_this)
             return lambda: wrong
         if parsed.verb in READS:
             return lambda: self.answer(parsed, person, key, self.now())
-        body = _body("say", person, line=line, thread=thread)
+        command = replace(parsed, place=place)
+        body = _body("say", person, line=line, thread=thread, place=place)
         again = Said(DONE_ALREADY, True, parsed.incident or thread)
         # Opening and answering are made once by the store itself, under the same key.
         repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
@@ -122,8 +129,8 @@ class Commands:
             key,
             person,
             body,
-            lambda at: self.answer(parsed, person, key, at),
-            lambda: self.answer(parsed, person, key, self.now()) if repeats else again,
+            lambda at: self.answer(command, person, key, at),
+            lambda: self.answer(command, person, key, self.now()) if repeats else again,
         )
 
     def voting(
@@ -215,6 +222,7 @@ class Commands:
                 severity=command.severity,
                 service=command.service,
                 emergency=command.emergency,
+                conversations=_told_in(self.conversations, command.place),
             )
         )
         return Said(
@@ -351,6 +359,14 @@ def _said(act: Callable[[], Said]) -> Said:
         return act()
     except errors.HalonError as error:
         return Said(texts.sentence(error.message), False, error.incident_id)
+
+
+def _told_in(always: tuple[str, ...], place: str | None) -> tuple[str, ...]:
+    """Return where an incident is told: a platform with a place of its own needs no other."""
+    has_home = place is not None and any(
+        one.partition(":")[0] == place.partition(":")[0] for one in always
+    )
+    return always if place is None or has_home else (*always, place)
 
 
 def _asked(question: Question) -> Future[Said]:

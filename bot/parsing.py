@@ -115,6 +115,7 @@ class Command:
     severity: Severity | None = None
     service: str | None = None
     emergency: bool = False
+    place: str | None = None  # the conversation it was said in; the parser does not know it
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ for the others the timeline tells whether the crash came before the act or after
 """
 
 import contextlib
+from dataclasses import replace
 from datetime import datetime
 
-from bot import parsing, words
+from bot import journal, parsing, words
 from bot.commands import Commands
 from bot.parsing import Command, Misunderstood, Verb
 from incidents import errors
@@ -27,7 +28,8 @@ SHOWS = {
 
 def recover(commands: Commands, inbox: Inbox) -> int:
     """Carry out what was left behind, oldest first; return how many there were."""
-    left = inbox.undone()
+    # Events of a chat are acted on by their platform, which knows how to ask who spoke.
+    left = [one for one in inbox.undone() if one.body.get("what") != journal.EVENT]
     for item in left:
         # Refused now as it would have been then; nobody waits for the answer any more.
         with contextlib.suppress(errors.HalonError):
@@ -43,7 +45,7 @@ def _carry_out(commands: Commands, item: InboxItem) -> None:
             services = words.names(commands.access().services)
             parsed = parsing.parse(body["line"], services, body["thread"])
             if not isinstance(parsed, Misunderstood):
-                _again(commands, parsed, person, item)
+                _again(commands, replace(parsed, place=body.get("place")), person, item)
         case "publish":
             command = Command(Verb.PUBLISH, body["incident"], body["text"])
             _again(commands, command, person, item)

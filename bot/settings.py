@@ -1,4 +1,6 @@
-"""Settings of the bot: where the war room listens and the key that approvals are signed with."""
+"""Settings of the bot: where the war room listens, the chats, and the key that seals approvals."""
+
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -20,6 +22,55 @@ class BotSettings(Settings):
         "",
         description="further names under which the war room may be asked for, apart by commas",
     )
+    slack_bot_token: SecretStr | None = Field(
+        None,
+        validation_alias="SLACK_BOT_TOKEN",
+        description="xoxb-…; with it Halon lives in Slack, see README",
+    )
+    slack_app_token: SecretStr | None = Field(
+        None,
+        validation_alias="SLACK_APP_TOKEN",
+        description="xapp-… with connections:write, for Socket Mode",
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None,
+        validation_alias="SLACK_SIGNING_SECRET",
+        description="only for SLACK mode http: what requests are signed with",
+    )
+    slack_mode: Literal["socket", "http"] = Field(
+        "socket",
+        description="socket needs no public address; http takes requests at /slack/events",
+    )
+    slack_channel: str | None = Field(
+        None,
+        pattern=r"^[CG][A-Z0-9]{2,20}$",
+        description="id of the channel in which incidents are told, such as C024BE91L; "
+        "empty: the channel where one was opened",
+    )
+    slack_api_base_url: str = Field(
+        "https://slack.com/api/",
+        validation_alias="SLACK_API_BASE_URL",
+        pattern=r"^https?://",
+        description="any server that speaks Slack's API, for calls and for opening the socket",
+    )
+
+    @property
+    def slack_configured(self) -> bool:
+        """Whether Halon lives in Slack; raises `errors.BadSettings` where only half is set."""
+        needed = {"SLACK_BOT_TOKEN": self.slack_bot_token}
+        if self.slack_mode == "socket":
+            needed["SLACK_APP_TOKEN"] = self.slack_app_token
+        else:
+            needed["SLACK_SIGNING_SECRET"] = self.slack_signing_secret
+        if self.slack_bot_token is None and self.slack_app_token is None:
+            return False
+        missing = [name for name, value in needed.items() if not (value and str(value))]
+        if missing:
+            raise errors.BadSettings(
+                f"Slack ({self.slack_mode} mode) also needs {' and '.join(missing)}; "
+                "`halon manifest slack` says where each comes from."
+            )
+        return True
 
     @property
     def key(self) -> bytes:

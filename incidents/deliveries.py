@@ -133,3 +133,19 @@ class Deliveries:
             found = select(_T).join(_D, _D.c.entry == _T.c.id).where(*where)
             row = tx.run(found.order_by(_T.c.id.desc()).limit(1)).first()
         return None if row is None else rows.entry(row)
+
+    def shown_at(self, platform: str, external_id: str, place: str) -> TimelineEntry | None:
+        """Return the newest entry that a message shows, in whichever thread at or below a place.
+
+        For platforms whose reactions name a channel and a message, and no thread.
+        """
+        where = (
+            _D.c.external_id == external_id,
+            _D.c.conversation.startswith(f"{platform}:", autoescape=True),
+            or_(_C.c.thread == place, _C.c.thread.startswith(f"{place}:", autoescape=True)),
+        )
+        thread = and_(_C.c.incident == _D.c.incident, _C.c.name == _D.c.conversation)
+        found = select(_T).join(_D, _D.c.entry == _T.c.id).join(_C, thread).where(*where)
+        with self._store.read() as tx:
+            row = tx.run(found.order_by(_T.c.id.desc()).limit(1)).first()
+        return None if row is None else rows.entry(row)

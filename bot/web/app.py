@@ -1,7 +1,7 @@
 """The war room's routes: pages, the stream, what people say, and the same as JSON.
 
 Made by `bot.app` with `create(room)`. Everything is behind `bot.web.guard`. Store calls run in
-threads, so that one slow disk does not stop the loop; what people say goes through `bot.web.line`.
+threads, so that one slow disk does not stop the loop; what people say goes through `bot.line`.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bot import parsing
+from bot.line import Line
 from bot.said import Said
 from bot.web import answers, api, figure, inputs, pages, parts, port, seen
 from bot.web import facts as facts_of
 from bot.web.guard import Guard
-from bot.web.line import Line
 from bot.web.live import Live
 from bot.web.room import Room
 from incidents import errors, report_text, reports
@@ -54,7 +54,7 @@ class WarRoom:
     def __init__(self, room: Room) -> None:
         self.room = room
         self.live = Live(room)
-        self._line = Line(room.speaker)
+        self._line = Line(room.speaker.carry_out)
 
     async def home(self, request: Request) -> Response:
         """The incidents, or on the first visit what this is."""
