@@ -34,7 +34,7 @@ from incidents.policy import Access
 from incidents.posts import Posts
 from incidents.rollouts import Rollouts
 from incidents.service import Incidents
-from incidents.settings import load_services
+from incidents.settings import load_services, personal
 from incidents.stages import Stages
 from incidents.store import Store
 from incidents.timeline import Timeline
@@ -80,6 +80,7 @@ def hosts(settings: BotSettings) -> tuple[str, ...]:
 
 def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) -> Bot:
     """Return the bot's parts over a store."""
+    store.private = personal(access.services.values())
     incidents, timeline, stages = Incidents(store), Timeline(store), Stages(store)
     approvals, rollouts = Approvals(store, access, key), Rollouts(store)
     inbox, posts, leases = Inbox(store), Posts(store), Leases(store)

@@ -21,6 +21,7 @@ import typer
 from bot import app as bot_app
 from bot.commands import Commands
 from cli import folder as folders
+from cli import sent
 from cli.processes import read
 from incidents import errors, people, report_text
 from incidents.models import Change, ChangeKind, Person, Platform
@@ -86,10 +87,16 @@ def list_incidents(
 def show(
     name: Annotated[str, typer.Argument(help="Such as INC-4.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    sent_to_model: Annotated[
+        bool, typer.Option("--sent-to-model", help="What left for a model, instead.")
+    ] = False,
 ) -> None:
-    """Show an incident's timeline."""
+    """Show an incident's timeline, or what of it left for a model."""
     with opened() as (desk, _):
         found = desk.incidents.find(name)
+        if sent_to_model:
+            sent.show(found, desk.sent.requests(found.number), as_json=as_json)
+            return
         timeline = desk.timeline.entries(found.number)
         if as_json:
             rows = [

@@ -485,3 +485,23 @@ web_post = Table(
     UniqueConstraint("incident", "version"),
     sqlite_autoincrement=True,
 )
+
+sent_text = Table(
+    "sent_text",
+    METADATA,
+    Column("incident", ForeignKey("incident.number"), primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("content", CanonicalJson),  # NULL: purged
+)
+
+sent_request = Table(
+    "sent_request",
+    METADATA,
+    _id(),
+    _incident(),
+    _run(),
+    Column("at", Utc, nullable=False),
+    Column("parts", CanonicalJson, nullable=False),  # (where, digest) in the order of the request
+    Index(None, "incident"),
+    sqlite_autoincrement=True,
+)

@@ -6,8 +6,10 @@ of a file are reported at once, each with its mend.
 """
 
 import os
+import re
 import shlex
 import tomllib
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -37,6 +39,20 @@ def _splits(line: str) -> str:
 
 # A line that is split as a shell would, and run without one.
 CommandLine = Annotated[str, AfterValidator(_splits)]
+
+
+def _finds(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"is no pattern ({error}): {pattern!r}") from None
+    if compiled.search("") is not None:
+        raise ValueError(f"finds nothing, everywhere; it must name at least one sign: {pattern!r}")
+    return pattern
+
+
+# A regular expression of Python for data that only this team knows to be personal.
+Pattern = Annotated[str, AfterValidator(_finds)]
 
 
 class Table(BaseModel):
@@ -136,10 +152,11 @@ class Service(Table):
     admins: People = People()
     four_eyes: bool = False
     model: bool = True
+    personal: tuple[Pattern, ...] = ()  # patterns of personal data beyond what Halon knows itself
     value_per_request: str | None = None
     protected: tuple[
         str, ...
-    ] = ()  # path globs where no guard is placed: data, money, authentication
+    ] = ()  # path globs whose change needs a human's word, and where no guard is placed
     deploy: Deploy | None = None
     monitor: MonitorTable | None = None
     delivery: DeliveryTable | None = None
@@ -262,6 +279,12 @@ def load_services(path: Path) -> tuple[Service, ...]:
             f"The settings file {str(path)!r} is not TOML: {error}; correct that place."
         ) from error
     return parse_services(table, where=str(path))
+
+
+def personal(services: Iterable[Service]) -> tuple[re.Pattern[str], ...]:
+    """Return the patterns of personal data of all services, for `Store.private`."""
+    named = dict.fromkeys(pattern for service in services for pattern in service.personal)
+    return tuple(re.compile(pattern) for pattern in named)
 
 
 def parse_services(table: dict[str, Any], *, where: str) -> tuple[Service, ...]:

@@ -6,6 +6,7 @@ threads and after a fork.
 """
 
 import os
+import re
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,8 +49,11 @@ MIGRATION_LOCK = 0x48414C4F4E  # "HALON": PostgreSQL's advisory lock while the s
 class Tx:
     """One open transaction of this package, with one reading of the database's clock."""
 
-    def __init__(self, connection: Connection, clock: Clock | None) -> None:
+    def __init__(
+        self, connection: Connection, clock: Clock | None, private: tuple[re.Pattern[str], ...] = ()
+    ) -> None:
         self.connection = connection
+        self.private = private  # what the services' own settings call personal data
         self.held: set[int] = set()  # the incidents whose lock this transaction has
         self._clock = clock
 
@@ -94,6 +98,8 @@ class Store:
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
         self.clock = clock
+        # Set once by the entry point: patterns of personal data that only this team knows.
+        self.private: tuple[re.Pattern[str], ...] = ()
         self._engine = _engine(make_url(url))
         _survive_forks(self._engine)
 
@@ -102,13 +108,13 @@ class Store:
         """Open a transaction that changes something; it commits at the end or leaves no trace."""
         writing = self._engine.execution_options(halon_writes=True)
         with _translated(), writing.begin() as connection:
-            yield Tx(connection, self.clock)
+            yield Tx(connection, self.clock, self.private)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """Open a transaction that only looks."""
         with _translated(), self._engine.begin() as connection:
-            yield Tx(connection, self.clock)
+            yield Tx(connection, self.clock, self.private)
 
     def migrate(self) -> None:
         """Bring the schema to this version's; raises `errors.PermanentFailure` for a newer one."""

@@ -5,14 +5,12 @@ transaction; read by the poster, the review and the metrics. Text is redacted he
 boundary. Content may be purged, entries never removed, and the chain still verifies.
 """
 
-import hashlib
-import hmac
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, insert, literal, select, update
+from sqlalchemy import bindparam, insert, literal, select, update
 
-from incidents import chain, columns, errors, redaction, rows, schema
+from incidents import chain, columns, errors, numbering, redaction, rows, schema
 from incidents.models import EntryKind, Json, Person, TimelineEntry
 from incidents.store import Store, Tx
 
@@ -99,9 +97,10 @@ class Timeline:
 def append(tx: Tx, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
     """Append an entry inside the transaction of the change that it tells of."""
     rows.hold_incident(tx, incident)
-    numbering = _Numbers(tx, incident)
+    numbers = numbering.InTransaction(tx, incident)
     # Once through JSON text: what is hashed is what will be read back, tuples and dates included.
-    content = redaction.redact_json(json.loads(columns.canonical(draft.content)), numbering)
+    plain = json.loads(columns.canonical(draft.content))
+    content = redaction.redact_json(plain, numbers, tx.private)
     sequence, previous = _head(tx, incident)
     hash_of_content = chain.content_hash(content)
     made = {
@@ -125,7 +124,7 @@ def append(tx: Tx, incident: int, draft: Draft, actor: Person) -> TimelineEntry:
 
 def redacted(tx: Tx, incident: int, text: str) -> str:
     """Return a text of a locked incident with the incident's own tokens in it."""
-    return redaction.redact(text, _Numbers(tx, incident))
+    return redaction.redact(text, numbering.InTransaction(tx, incident), tx.private)
 
 
 def decisions(tx: Tx, incident: int) -> list[TimelineEntry]:
@@ -162,35 +161,3 @@ def delivery_row(incident: int, entry: int, conversation: str, order: int) -> Js
         "state": "pending",
         "attempts": 0,
     }
-
-
-class _Numbers:
-    """The numbering of an incident's redacted values: keyed digests, never the values."""
-
-    def __init__(self, tx: Tx, incident: int) -> None:
-        self._tx, self._incident = tx, incident
-        self._salt: bytes | None = None
-
-    def number(self, kind: str, value: str) -> int:
-        table = schema.redacted
-        digest = self._digest(value)
-        same_kind = (table.c.incident == self._incident, table.c.kind == kind)
-        known = self._tx.run(
-            select(table.c.number).where(*same_kind, table.c.digest == digest)
-        ).scalar()
-        if known is not None:
-            return int(known)
-        used = self._tx.run(select(func.count()).select_from(table).where(*same_kind)).scalar_one()
-        row = {"incident": self._incident, "kind": kind, "digest": digest, "number": used + 1}
-        self._tx.run(table.insert().values(**row))
-        return int(used + 1)
-
-    def _digest(self, value: str) -> str:
-        if self._salt is None:
-            table = schema.incident
-            self._salt = bytes.fromhex(
-                self._tx.run(
-                    select(table.c.salt).where(table.c.number == self._incident)
-                ).scalar_one()
-            )
-        return hmac.digest(self._salt, value.encode("utf-8", "replace"), hashlib.sha256).hex()

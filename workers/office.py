@@ -16,8 +16,9 @@ from incidents.approvals import Approvals
 from incidents.knowledge import ActionItems, Costs, KnownIncidents, Ledger
 from incidents.policy import Access
 from incidents.rollouts import Rollouts
+from incidents.sent import Sent
 from incidents.service import Incidents
-from incidents.settings import Service, Settings, load_services
+from incidents.settings import Service, Settings, load_services, personal
 from incidents.stages import Stages
 from incidents.store import Store
 from incidents.timeline import Timeline
@@ -42,6 +43,7 @@ class Office:
     costs: Costs
     action_items: ActionItems
     known: KnownIncidents
+    sent: Sent
     owner: str
 
     @property
@@ -78,6 +80,7 @@ def opened(process: Settings, owner: str, *, key: bytes | None = None) -> Iterat
 def over(store: Store, process: Settings, owner: str, *, key: bytes | None = None) -> Office:
     """Return an office over an open store; whoever opened it closes it."""
     services = {one.name: one for one in load_services(process.file)}
+    store.private = personal(services.values())
     return Office(
         settings=process,
         services=services,
@@ -93,6 +96,7 @@ def over(store: Store, process: Settings, owner: str, *, key: bytes | None = Non
         costs=Costs(store),
         action_items=ActionItems(store),
         known=KnownIncidents(store),
+        sent=Sent(store),
         owner=owner,
     )
 
