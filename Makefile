@@ -14,7 +14,8 @@ DEPENDENCIES := pyproject.toml constraints.txt
 # What may be said on the command line: make demo ARGS="--scenario bad-fix", make test ARGS=tests/bot
 ARGS ?=
 PYTHON ?=
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# One more than there are cores: much of what is tested is waiting for other processes.
+JOBS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 
 .PHONY: help demo up test check eval bench soak clean
 

@@ -12,6 +12,7 @@ from tests import repositories
 HALON = (sys.executable, "-c", "from cli.main import app; app()")
 TEST = f"{sys.executable} -m pytest -q"
 SHOP = "def rate(country):\n    return {'DE': 490, 'AT': 690}[country]\n"
+PYTEST_INI = "[pytest]\naddopts = -p no:anyio -p no:timeout -p no:xdist -p no:xdist.looponfail\n"
 SHOP_TEST = "import shop\n\n\ndef test_rate():\n    assert shop.rate('AT') == 690\n"
 
 
@@ -24,7 +25,9 @@ def halon(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def broken(git_repo: repositories.Repository) -> tuple[str, str]:
     """A repository with one guilty commit: the good revision and the guilty one."""
-    good = git_repo.commit("Open", {"shop.py": SHOP, "tests/test_shop.py": SHOP_TEST})
+    good = git_repo.commit(
+        "Open", {"shop.py": SHOP, "tests/test_shop.py": SHOP_TEST, "pytest.ini": PYTEST_INI}
+    )
     guilty = git_repo.commit("Tidy", {"shop.py": SHOP.replace(", 'AT': 690", "")})
     return good, guilty
 

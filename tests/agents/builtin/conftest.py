@@ -44,6 +44,8 @@ def test_greeting():
     assert shop.greeting({"name": "Ann"}) == "Hello Ann"
 """
 PYTEST = (sys.executable, "-m", "pytest", "-q")
+# Without what no test here uses, which each of a hunt's many runs would load again.
+PYTEST_INI = "[pytest]\naddopts = -p no:anyio -p no:timeout -p no:xdist -p no:xdist.looponfail\n"
 SECONDS = 100.0
 
 
@@ -97,7 +99,7 @@ def engine(box: sandbox.Sandbox, tmp_path: Path) -> Builtin:
 def shop(git_repo: repositories.Repository, engine: Builtin) -> Shop:
     """A shop whose first commits are good."""
     made = Shop(git_repo, engine)
-    made.commit("Open the shop", shop__py=SHOP, tests___test_shop__py=TEST)
+    made.commit("Open the shop", shop__py=SHOP, tests___test_shop__py=TEST, pytest__ini=PYTEST_INI)
     made.commit("Say what it is", README__md="A shop.\n")
     return made
 
