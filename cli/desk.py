@@ -22,7 +22,7 @@ from bot import app as bot_app
 from bot.commands import Commands
 from cli import folder as folders
 from cli import sent
-from cli.processes import read
+from cli.settings import read
 from incidents import errors, people, report_text
 from incidents.models import Change, ChangeKind, Person, Platform
 from incidents.policy import OPERATOR, Access

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from bot.settings import BotSettings
 from cli import machine, services
 from cli.finding import Finding, State, fine, wrong
-from cli.processes import read
+from cli.settings import read
 from incidents import errors
 from incidents.settings import Settings, load_services
 from incidents.store import Store

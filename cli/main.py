@@ -1,7 +1,7 @@
 """The `halon` command: everything that can be typed in a shell.
 
-Each group of verbs lives in its own file and registers itself here. Errors of Halon become one
-sentence on stderr and exit 3; wrong usage is exit 2, as in every tool.
+The verbs are in cli/verbs.py. Errors of Halon become one sentence on stderr and exit 3; wrong usage
+is exit 2, as in every tool.
 """
 
 import importlib.metadata
@@ -10,21 +10,19 @@ from typing import Annotated
 
 import typer
 
-from cli import demo, desk, diagnose, doctor, judge, processes, up
+from cli.verbs import Verbs
 from incidents import errors
 
 COULD_NOT_RUN = 3
 
 app = typer.Typer(
     name="halon",
+    cls=Verbs,
     help="From a typed line to a fixed service and its review: /incident P0 checkout failing",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-for part in (up, demo, doctor, processes, diagnose, judge, desk):
-    part.register(app)
 
 
 def _show_version(asked: bool) -> None:

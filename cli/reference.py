@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from bot import parsing
 from bot.settings import BotSettings
-from cli import main
+from cli import verbs
 from incidents.settings import Settings
 from workers.settings import ControllerSettings, WorkerSettings
 
@@ -160,7 +160,8 @@ def _other_words() -> str:
 
 def shell_commands() -> Iterator[tuple[str, str]]:
     """Yield each command of the shell with its first sentence."""
-    yield from _commands("halon", main.app)
+    for module in verbs.MODULES:
+        yield from _commands("halon", verbs.registered(module))
 
 
 def _commands(name: str, app: typer.Typer) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ import typer
 
 from cli import folder as folders
 from cli.plant import Plant
-from cli.processes import read
+from cli.settings import read
 from incidents.settings import Settings, load_services
 
 

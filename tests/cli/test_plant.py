@@ -46,7 +46,7 @@ def test_a_process_gets_the_secrets_of_its_own_settings_and_no_other(up: Up) -> 
 
     assert {
         "redis": set(),
-        "bot": {"HALON_APPROVAL_KEY"},
+        "bot": {"HALON_APPROVAL_KEY", "SLACK_BOT_TOKEN"},
         "controller": {"HALON_APPROVAL_KEY"},
         "worker-urgent": {"ANTHROPIC_API_KEY"},
         "worker-normal": {"ANTHROPIC_API_KEY"},

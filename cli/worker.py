@@ -1,0 +1,35 @@
+"""`halon worker`: the process that runs stages, as a container starts it."""
+
+import os
+import secrets
+from typing import Annotated
+
+import typer
+
+from cli.settings import read
+from incidents import crash, errors
+from workers import jobs, office
+from workers import worker as working
+from workers.settings import WorkerSettings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(rich_help_panel="Processes")(worker)
+
+
+def worker(
+    queue: Annotated[
+        str, typer.Option(help="urgent (P0, contain) or normal: exactly one per process.")
+    ] = jobs.NORMAL,
+) -> None:
+    """Run stages, one at a time."""
+    if queue not in jobs.QUEUES:
+        raise typer.BadParameter(f"{queue!r} is not one of {', '.join(jobs.QUEUES)}")
+    settings = read(WorkerSettings)
+    if settings.redis_url is None:
+        raise errors.BadSettings("A worker needs REDIS_URL; `halon up` sets it by itself.")
+    crash.arm_from_environment(os.environ)
+    # RQ refuses a name that it thinks alive: in a container every life has the same host and pid.
+    name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}-{secrets.token_hex(4)}"
+    working.run(queue, jobs.connect(settings.redis_url), name)
