@@ -19,9 +19,13 @@ from pathlib import Path
 from bot import recovery
 from bot.commands import Commands
 from bot.gathering import Gathering
+from bot.hearing import Hearing
+from bot.journal import Journal
 from bot.once import Once
 from bot.poster import Poster
 from bot.settings import BotSettings
+from bot.slack import place
+from bot.slack.app import EVENTS_PATH, Account, Slack
 from bot.web import app as web_app
 from bot.web import room, server
 from bot.web.port import WebPort
@@ -54,6 +58,7 @@ class Bot:
     commands: Commands
     poster: Poster
     inbox: Inbox
+    slack: Slack | None = None
 
 
 def run(settings: BotSettings) -> None:
@@ -62,8 +67,10 @@ def run(settings: BotSettings) -> None:
     services = {one.name: one for one in load_services(settings.file)}
     with contextlib.closing(Store(settings.database)) as store:
         store.migrate()
-        access = Access(services, chat_configured=False, identities=Identities(store).all())
-        bot = compose(store, access, key, hosts(settings))
+        account = slack_account(settings)
+        chat = account is not None
+        access = Access(services, chat_configured=chat, identities=Identities(store).all())
+        bot = compose(store, access, key, hosts(settings), account)
         with (
             contextlib.closing(server.bind(settings.web_host, settings.web_port)) as bound,
             _announced(settings.folder, bound),
@@ -78,8 +85,30 @@ def hosts(settings: BotSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*own, *room.LOOPBACK, *(name for name in more if name))))
 
 
-def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) -> Bot:
-    """Return the bot's parts over a store."""
+def slack_account(settings: BotSettings) -> Account | None:
+    """Return what lets us into Slack; raises `errors.BadSettings` where only half is set."""
+    if not settings.slack_configured or settings.slack_bot_token is None:
+        return None
+    socket_mode = settings.slack_mode == "socket"
+    secret = settings.slack_app_token if socket_mode else settings.slack_signing_secret
+    shown = secret.get_secret_value() if secret else None
+    return Account(
+        bot_token=settings.slack_bot_token.get_secret_value(),
+        base_url=f"{settings.slack_api_base_url.rstrip('/')}/",
+        app_token=shown if socket_mode else None,
+        signing_secret=None if socket_mode else shown,
+        channel=settings.slack_channel,
+    )
+
+
+def compose(
+    store: Store,
+    access: Access,
+    key: bytes,
+    names: tuple[str, ...],
+    account: Account | None = None,
+) -> Bot:
+    """Return the bot's parts over a store; with an account they also live in Slack."""
     store.private = personal(access.services.values())
     incidents, timeline, stages = Incidents(store), Timeline(store), Stages(store)
     approvals, rollouts = Approvals(store, access, key), Rollouts(store)
@@ -88,9 +117,13 @@ def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) ->
     def current() -> Access:
         return access
 
+    told_in = (place.conversation(account.channel),) if account and account.channel else ()
     commands = Commands(
-        incidents, stages, timeline, approvals, rollouts, current, store.now, Once(inbox)
+        incidents, stages, timeline, approvals, rollouts, current, store.now, Once(inbox), told_in
     )
+    slack = None
+    if account is not None:
+        slack = Slack(account, Hearing(commands, Deliveries(store)), Journal(inbox))
     gathering = Gathering(incidents, timeline, stages, approvals, rollouts, current, store.now)
     poster = Poster(WebPort(posts), Deliveries(store), gathering)
     shown = room.Room(
@@ -108,8 +141,10 @@ def compose(store: Store, access: Access, key: bytes, names: tuple[str, ...]) ->
         now=store.now,
         hosts=names,
         beats={"poster": lambda: _age(poster), "controller": lambda: leases.age(CONTROLLER)},
+        troubles={"slack": slack.trouble} if slack else {},
+        doors={EVENTS_PATH: slack.door} if slack and slack.socket is None else {},
     )
-    return Bot(shown, commands, poster, inbox)
+    return Bot(shown, commands, poster, inbox, slack)
 
 
 def _age(poster: Poster) -> float | None:
@@ -137,11 +172,13 @@ async def serve(bot: Bot, bound: socket.socket) -> None:
     web = _Server(web_app.create(bot.room))
     posting = asyncio.create_task(bot.poster.run(stop), name="poster")
     serving = asyncio.create_task(web.serve([bound]), name="web")
-    stopped = asyncio.create_task(stop.wait(), name="stop")
-    await asyncio.wait({posting, serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    running = {posting, serving, asyncio.create_task(stop.wait(), name="stop")}
+    if bot.slack is not None:
+        running.add(asyncio.create_task(bot.slack.run(stop), name="slack"))
+    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     web.should_exit = True
-    await asyncio.gather(posting, serving, stopped)
+    await asyncio.gather(*running)
 
 
 @contextlib.contextmanager

@@ -116,7 +116,9 @@ class Commands:
         """
         parsed = parsing.parse(line, words.names(self.access().services), thread)
         if isinstance(parsed, Misunderstood):
-            wrong = Said(texts.sentence(parsed.reason), False, thread, parsed.try_this)
+            wrong = Said(
+                texts.sentence(parsed.reason), False, thread, parsed.try_this, parsed.lines
+            )
             return lambda: wrong
         if parsed.verb in READS:
             return lambda: self.answer(parsed, person, key, self.now())
@@ -169,6 +171,12 @@ class Commands:
         said = _said(lambda: self._carry_out(command, person, key, at))
         return said if said.incident else replace(said, incident=command.incident)
 
+    def visible(self, person: Person) -> list[Incident]:
+        """Return the live incidents that a person may see; nobody from outside sees any."""
+        if isinstance(may(Act.STATUS, person, None, self.access()), Refused):
+            return []
+        return [one for one in self.incidents.list() if self._sees(one, person)]
+
     def _found(self, name: str, person: Person) -> Incident:
         """Return an incident; a private one is not there for those who may not see it."""
         incident = self.incidents.find(name)
@@ -196,9 +204,7 @@ class Commands:
             return self._open(command, person, key)
         if command.verb is Verb.LIST:
             self._allow(Act.STATUS, person, None)
-            return Said(
-                words.listing([one for one in self.incidents.list() if self._sees(one, person)])
-            )
+            return Said(words.listing(self.visible(person)))
         incident = self._found(command.incident or "", person)
         if command.verb in ACTS:
             self._allow(ACTS[command.verb], person, incident)

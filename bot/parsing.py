@@ -125,6 +125,7 @@ class Misunderstood:
     reason: str
     try_this: str
     choices: tuple[str, ...] = ()  # services, where a button may ask
+    lines: tuple[tuple[str, str], ...] = ()  # the same as a button's label and its line
 
 
 _SLASH = re.compile(r"^\s*(?:/incident\b|@halon\b)\s*", re.IGNORECASE)
@@ -217,7 +218,7 @@ def _open(words: list[str], services: dict[str, str]) -> Command | Misunderstood
             severity, emergency = Severity(match[1].upper()), bool(match[2])
         elif match := _SERVICE.match(word):
             if match[1].lower() not in services:
-                return _no_service(match[1], services)
+                return _no_service(match[1], services, words[:position], words[position + 1 :])
             service = services[match[1].lower()]
         else:
             title.append(word)
@@ -252,10 +253,14 @@ def _with_service(command: Command, services: dict[str, str]) -> Command | Misun
             "add a [[service]] to halon.toml",
         )
     choices = tuple(found or names)
+    lines = tuple(
+        (name, f"/incident open {_again(command)}service:{name} {command.text}") for name in choices
+    )
     return Misunderstood(
         f"Which service is it: {', '.join(choices)}?",
         f"/incident {_again(command)}service:{choices[0]} {command.text}",
         choices,
+        lines,
     )
 
 
@@ -269,7 +274,9 @@ def _again(command: Command) -> str:
     return f"{command.severity}{'!' if command.emergency else ''} "
 
 
-def _no_service(name: str, services: dict[str, str]) -> Misunderstood:
+def _no_service(
+    name: str, services: dict[str, str], before: list[str], after: list[str]
+) -> Misunderstood:
     close = difflib.get_close_matches(name.lower(), services, n=1, cutoff=0.5)
     names = tuple(sorted(set(services.values())))
     nearest = services[close[0]] if close else (names[0] if names else "NAME")
@@ -277,6 +284,11 @@ def _no_service(name: str, services: dict[str, str]) -> Misunderstood:
         f"There is no service {name!r}; configured: {', '.join(names) or 'none'}.",
         f"/incident service:{nearest} …",
         names,
+        tuple(
+            (one, " ".join(["/incident", "open", *before, f"service:{one}", *after]))
+            for one in names
+            if before or after
+        ),
     )
 
 

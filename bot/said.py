@@ -15,3 +15,4 @@ class Said:
     accepted: bool = True
     incident: str | None = None  # INC-n, where the reader should look now
     try_this: str = ""
+    choices: tuple[tuple[str, str], ...] = ()  # what a button may offer: its label and its line

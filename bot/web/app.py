@@ -184,8 +184,11 @@ class WarRoom:
         except errors.HalonError:
             ages, database = dict[str, float | None](), False
         stale = sorted(name for name, age in ages.items() if age and age > STALE_SECONDS)
-        whole = database and not stale
+        found = {name: trouble() for name, trouble in self.room.troubles.items()}
+        troubles = {name: why for name, why in found.items() if why is not None}
+        whole = database and not stale and not troubles
         said = {"ok": whole, "database": database, "seconds_since": ages, "stale": stale}
+        said |= {"troubles": troubles}
         return JSONResponse(said, 200 if whole else 503)
 
     def _ages(self) -> dict[str, float | None]:

@@ -34,6 +34,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if (door := self._room.doors.get(scope["path"])) is not None:
+            await door(scope, receive, send)
+            return
         request = Request(scope, receive)
         answer = await self._answer(request)
         await (answer or self._app)(scope, receive, _with_headers(scope, send))

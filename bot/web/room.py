@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from starlette.types import ASGIApp
+
 from bot.commands import Wish
 from bot.said import Said
 from incidents.approvals import Approvals, Expected
@@ -81,3 +83,7 @@ class Room:
     hosts: tuple[str, ...] = LOOPBACK  # names under which the page may be asked for, without port
     # Ages in seconds of what else must live, by name; None is unknown.
     beats: Mapping[str, Callable[[], float | None]] = field(default_factory=dict)
+    # What is wrong with what else must work, by name: a sentence, None while it works.
+    troubles: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
+    # Paths that answer for themselves: their requests are signed, and no browser's.
+    doors: Mapping[str, ASGIApp] = field(default_factory=dict)
