@@ -141,14 +141,6 @@ class Gathering:
         approval = self._approval(entry)
         return approval is None or approval.state.value == "superseded"
 
-    def overtaken(self, entry: TimelineEntry) -> bool:
-        """Return whether a later entry of this kind says the same message anew."""
-        mine = target(entry)
-        later = self.timeline.entries(entry.incident, entry.sequence)
-        return mine is not None and any(
-            one.kind is entry.kind and target(one) == mine for one in later
-        )
-
     def view(self, number: int) -> View:
         """Return an incident as its card shows it now."""
         incident = self.incidents.get(number)

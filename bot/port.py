@@ -39,6 +39,15 @@ class PostRef:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A thread with its card, and what the platform did not let us do, a sentence each."""
+
+    thread: ThreadRef
+    card: PostRef
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Button:
     """A verb to press. `ref` holds an id only, so that a forged button names nothing else."""
 
@@ -73,32 +82,51 @@ class Message:
     author: str = "Halon"
     at: datetime | None = None
     approval: str | None = None  # the approval that a reaction on this message answers
+    calls: tuple[str, ...] = ()  # who must act, as "slack:U1": mentioned once, never by an edit
+    announced: bool = False  # the state has changed: shown beyond the thread where there is a way
+    live: bool = False  # edited again soon: a platform that cannot replace files waits with them
 
 
 class ChatPort(Protocol):
-    """What the poster needs of a platform. Every call may raise `errors.TemporaryFailure`."""
+    """What the poster needs of a platform.
+
+    Every call may raise `errors.TemporaryFailure` (surely not done; again later),
+    `errors.OutcomeUnknown` (perhaps done: the poster looks before it says it again) and
+    `errors.PermanentFailure` (this message can never be shown).
+    """
 
     @property
     def platform(self) -> Platform:
         """Which platform this is."""
         ...
 
-    async def open_thread(self, incident: Incident) -> ThreadRef:
-        """Make, or find again, the place of an incident."""
+    def shares(self, place: str) -> str:
+        """Return what one limit of writing counts, such as the channel of a thread."""
+        ...
+
+    async def open_thread(self, incident: Incident, where: str, card: Message) -> Opened:
+        """Make the place of an incident with its card on top, kept in reach; or find it again.
+
+        `where` is the conversation's own name for its place, such as a channel.
+        """
         ...
 
     async def post(self, thread: ThreadRef, message: Message, key: str) -> PostRef:
-        """Send a message once; `key` makes a repetition findable."""
+        """Send a message once; `key` makes it findable."""
         ...
 
     async def edit(self, post: PostRef, message: Message) -> None:
-        """Replace what a message says."""
+        """Replace what a message says; raises `errors.NotFound` when it is gone."""
         ...
 
     async def find(self, thread: ThreadRef, key: str) -> PostRef | None:
         """Look for a message by its key, after a send whose outcome is unknown."""
         ...
 
-    async def pin(self, post: PostRef) -> None:
-        """Keep a message in reach while the thread grows."""
+    async def end_thread(self, opened: Opened) -> None:
+        """Put the thread of what has ended out of reach; doing it twice changes nothing."""
+        ...
+
+    async def resume_thread(self, opened: Opened) -> None:
+        """Bring the thread of what was opened again back into reach."""
         ...

@@ -1,50 +1,27 @@
-"""Follows the timeline into the conversations of one platform: every entry once, in order.
+"""Follows the timeline into the conversations of one platform, as quickly as it may be written to.
 
-Run by `bot.app`, one poster per platform. A delivery's id is its key on the platform, so that a
-post whose outcome is unknown is looked for before it is sent again. An entry that cannot be shown
-is given up after a few tries, with a line that says so; a platform that is down is waited for.
+Run by `bot.app`, one poster per platform, so that a platform that is down disturbs no other. Finds
+out which conversations want something, and starts their senders where the platform's limits allow
+it: the most pressing first. Never sleeps while it holds anything: what must wait is looked at
+again.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
+from typing import Any
 
-from bot import card, render
 from bot.gathering import Gathering
-from bot.port import ChatPort, Message, PostRef, ThreadRef
-from incidents import crash, entries, errors
-from incidents.deliveries import Deliveries, Due
-from incidents.models import MACHINE, EntryKind, Incident
-from incidents.timeline import Draft
+from bot.outbox import Pace, Tap
+from bot.port import ChatPort
+from bot.sender import Sender, Work
+from incidents.deliveries import Conversation, Deliveries
 
 log = logging.getLogger(__name__)
 
-TRIES = 4  # of an entry that cannot be rendered or posted
-FIRST_WAIT = timedelta(seconds=1)
-SETTLING = (EntryKind.QUESTION, EntryKind.STATUS)  # after these an older question may be void
-
-SENDING = crash.register("post.sending", "marked as being sent, nothing is outside")
-POSTED = crash.register("post.made", "posted, not recorded: it is found by its key")
-RECORDED = crash.register("post.recorded", "posted and recorded")
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often the store is asked, and how old a card may become."""
-
-    look: timedelta = timedelta(milliseconds=150)
-    card: timedelta = timedelta(minutes=1)
-
-
-@dataclass
-class _Card:
-    """The card of one conversation: where it is, and when it was last written."""
-
-    incident: int
-    post: PostRef
-    written: float
+LAST_WORDS_SECONDS = 5.0  # for what is being sent when the process is told to end
 
 
 @dataclass
@@ -55,208 +32,117 @@ class Poster:
     deliveries: Deliveries
     gathering: Gathering
     pace: Pace = field(default_factory=Pace)
+    clock: Callable[[], float] = time.monotonic
+    follows: str = ""  # the conversation that every live incident gets here, such as "slack:C1"
     beat: float | None = None  # time.monotonic() of the last turn that went through
-    _cards: dict[str, _Card] = field(default_factory=dict)
-    _changed: set[int] = field(default_factory=set)
-    _misses: dict[int, int] = field(default_factory=dict)
+    _senders: dict[tuple[int, str], Sender] = field(default_factory=dict)
+    _taps: dict[str, Tap] = field(default_factory=dict)
+    _begun: bool = False
+    _stopping: bool = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Post until told to stop; a failing turn is logged and tried again."""
-        begun = False
         while not stop.is_set():
-            busy = False
+            started: list[asyncio.Task[None]] = []
             try:
-                if not begun:
-                    self._changed.update(one.number for one in await self._live())
-                    begun = True
-                busy = await self.turn()
+                await self._look()
+                started = await self._start()
                 self.beat = time.monotonic()
             except Exception:
                 log.exception("a turn of the %s poster failed", self.port.platform)
-            if not busy:
-                await _wait(stop, self.pace.look)
+            await self._rest(stop, bool(started))
+        await self._end()
 
     async def turn(self) -> bool:
-        """Send the next entry of every conversation, then mend the cards; True if there was one."""
-        due = await asyncio.to_thread(self.deliveries.due, f"{self.port.platform}:")
-        await asyncio.gather(*(self._guarded(one) for one in due))
-        await self._mend_cards()
-        return bool(due)
+        """Look once and finish all that may be written now; True if there was something."""
+        await self._look()
+        started = await self._start()
+        await asyncio.gather(*started)
+        return bool(started)
 
-    async def _live(self) -> list[Incident]:
-        return list(await asyncio.to_thread(self.gathering.incidents.list))
-
-    async def _guarded(self, due: Due) -> None:
-        """Deliver one entry, or note when to try again; nothing else of the turn suffers."""
-        try:
-            await self._deliver(due)
-        except errors.TemporaryFailure as error:
-            log.warning("%s does not take a post: %s", due.delivery.conversation, error.message)
-            await self._failed(due, error.message, error.retry_after)
-        except Exception as error:
-            log.exception("delivery %s cannot be posted", due.delivery.id)
-            await self._missed(due, error)
-
-    async def _deliver(self, due: Due) -> None:
-        delivery, entry = due.delivery, due.entry
-        self._changed.add(entry.incident)
-        if render.is_quiet(entry):
-            await asyncio.to_thread(self.deliveries.sent, delivery.id, "")
-            return
-        thread = await self._thread(due)
-        await self._first_card(due, thread)
-        there = await self._there(due)
-        if there is not None and await asyncio.to_thread(self.gathering.overtaken, entry):
-            await asyncio.to_thread(self.deliveries.sent, delivery.id, there)
-            return
-        said = await asyncio.to_thread(self._rendered, due)
-        if not await asyncio.to_thread(self.deliveries.sending, delivery.id):
-            return
-        crash.point(SENDING, entry.kind)
-        if there:
-            post = PostRef(thread, there)
-            await self.port.edit(post, said)
-        else:
-            post = await self._post(thread, said, f"delivery-{delivery.id}", delivery.attempts > 0)
-        crash.point(POSTED, entry.kind)
-        await asyncio.to_thread(self.deliveries.sent, delivery.id, post.id)
-        crash.point(RECORDED, entry.kind)
-        self._misses.pop(delivery.id, None)
-        if entry.kind in SETTLING:
-            await self._settle(due, thread)
-
-    def _rendered(self, due: Due) -> Message:
-        return render.message(due.entry, self.gathering.context(due.entry))
-
-    async def _post(self, thread: ThreadRef, said: Message, key: str, unknown: bool) -> PostRef:
-        """Post once; after an attempt whose outcome is unknown, look first."""
-        found = await self.port.find(thread, key) if unknown else None
-        return found or await self.port.post(thread, said, key)
-
-    async def _there(self, due: Due) -> str | None:
-        """Return the message that the entry edits, if it was posted."""
-        if (where := render.target(due.entry)) is None:
-            return None
-        return await asyncio.to_thread(
-            self.deliveries.message_of,
-            due.entry.incident,
-            due.delivery.conversation,
-            where[0],
-            where[1],
+    async def _rest(self, stop: asyncio.Event, busy: bool) -> None:
+        """Wait for the next look, or until a sender is free again."""
+        running = [one.task for one in self._senders.values() if one.task is not None]
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait(
+            {stopped, *(running if busy else ())},
+            timeout=self.pace.look.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
         )
+        stopped.cancel()
 
-    async def _thread(self, due: Due) -> ThreadRef:
-        if due.thread is not None:
-            return ThreadRef(self.port.platform, due.thread)
-        thread = await self.port.open_thread(due.incident)
-        await asyncio.to_thread(
-            self.deliveries.opened,
-            due.entry.incident,
-            due.delivery.conversation,
-            thread.place,
-        )
-        return thread
+    async def _end(self) -> None:
+        """Let what is being sent come to its end; what hangs is found again by its key."""
+        self._stopping = True
+        running = [one.task for one in self._senders.values() if one.task is not None]
+        if not running:
+            return
+        _, hanging = await asyncio.wait(running, timeout=LAST_WORDS_SECONDS)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
-    async def _settle(self, due: Due, thread: ThreadRef) -> None:
-        """Show on older questions that they take no answer any more."""
-        for entry in await asyncio.to_thread(self.gathering.superseded, due.entry.incident):
-            there = await asyncio.to_thread(
-                self.deliveries.message_of,
-                entry.incident,
-                due.delivery.conversation,
-                EntryKind.QUESTION,
-                entry.subject or "",
+    # --- who wants something
+
+    async def _look(self) -> None:
+        prefix = f"{self.port.platform}:"
+        if self.follows:
+            await asyncio.to_thread(self.deliveries.follow_live, self.follows)
+        if not self._begun:
+            for one in await asyncio.to_thread(self.deliveries.live, prefix):
+                self._sender(one)
+            self._begun = True
+        waiting = await asyncio.to_thread(self.deliveries.waiting, prefix)
+        for one in waiting:
+            self._sender(one).wants = True
+        for key in [key for key, sender in self._senders.items() if sender.idle]:
+            del self._senders[key]
+
+    def _sender(self, one: Conversation) -> Sender:
+        key = (one.incident, one.name)
+        if key not in self._senders:
+            self._senders[key] = Sender(
+                self.port, self.deliveries, self.gathering, self.pace, self.clock, one
             )
-            if there:
-                context = await asyncio.to_thread(self.gathering.context, entry)
-                await self.port.edit(PostRef(thread, there), render.message(entry, context))
+        return self._senders[key]
 
-    # --- what goes wrong
+    # --- who may go
 
-    async def _failed(self, due: Due, why: str, again: timedelta | None) -> None:
-        await asyncio.to_thread(self.deliveries.failed, due.delivery.id, why, again)
+    async def _start(self) -> list[asyncio.Task[None]]:
+        """Start the most pressing of what may be written, as far as the limits go."""
+        now = self.clock()
+        ready = [one for one in self._senders.values() if one.may(now) and self._tap(one).open(now)]
+        works = await asyncio.gather(*(one.next(now) for one in ready))
+        wanted = [(work, one) for work, one in zip(works, ready, strict=True) if work is not None]
+        started = []
+        for work, sender in sorted(wanted, key=lambda one: one[0].rank):
+            tap = self._tap(sender)
+            if tap.allows(now, work.rank):
+                tap.take(now)
+                started.append(self._task(sender, self._serve(sender, work, tap)))
+        return started
 
-    async def _missed(self, due: Due, error: Exception) -> None:
-        """Try a few times more, then give this entry up and say so where people read."""
-        number = self._misses[due.delivery.id] = self._misses.get(due.delivery.id, 0) + 1
-        why = f"{type(error).__name__}: {error}"
-        if number < TRIES:
-            await self._failed(due, why, FIRST_WAIT * 2 ** (number - 1))
-            return
-        del self._misses[due.delivery.id]
-        await self._failed(due, why, None)
-        if due.entry.kind is not EntryKind.TROUBLE:  # its own failure must not feed itself
-            await asyncio.to_thread(self._tell, due, why)
+    def _tap(self, sender: Sender) -> Tap:
+        name = self.port.shares(sender.place)
+        if name not in self._taps:
+            self._taps[name] = Tap(self.pace.every.total_seconds(), self.pace.burst)
+        return self._taps[name]
 
-    def _tell(self, due: Due, why: str) -> None:
-        draft = entries.trouble(
-            f"Entry {due.entry.sequence} ({due.entry.kind.value}) could not be shown in "
-            f"{due.delivery.conversation}: {why}",
-            f"`halon incident show {due.incident.id}` has it; nothing recorded is lost.",
-        )
-        subject = f"unshown-{due.delivery.id}"
-        told = Draft(draft.kind, draft.content, subject)
-        self.gathering.timeline.append(due.entry.incident, told, MACHINE)
+    async def _serve(self, sender: Sender, work: Work | None, tap: Tap) -> None:
+        """Write one thing, or all that a conversation has where nothing limits it."""
+        while work is not None:
+            await sender.perform(work)
+            go_on = tap.free and not self._stopping
+            work = await sender.next(self.clock()) if go_on else None
 
-    # --- the card
+    def _task(self, sender: Sender, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
 
-    async def _first_card(self, due: Due, thread: ThreadRef) -> None:
-        """See to it that a thread begins with its card."""
-        if due.delivery.conversation not in self._cards:
-            await self._write_card(due.entry.incident, due.delivery.conversation, thread)
+        def done(ended: asyncio.Task[None]) -> None:
+            sender.task = None
+            if not ended.cancelled() and (error := ended.exception()) is not None:
+                log.error("a sender of %s broke off", self.port.platform, exc_info=error)
 
-    async def _mend_cards(self) -> None:
-        """Write the cards of what changed, and of what lives when they grow old."""
-        changed, self._changed = self._changed, set()
-        now = asyncio.get_running_loop().time()
-        old = [
-            name
-            for name, written in self._cards.items()
-            if now - written.written >= self.pace.card.total_seconds()
-        ]
-        if not changed and not old:
-            return
-        live = {one.number for one in await self._live()}
-        for name in old:
-            if self._cards[name].incident in live:
-                changed.add(self._cards[name].incident)
-            else:
-                del self._cards[name]  # what has ended stays as it is
-        numbers = sorted(changed)
-        written = await asyncio.gather(
-            *(self._write_cards(number) for number in numbers), return_exceptions=True
-        )
-        for number, error in zip(numbers, written, strict=True):
-            if isinstance(error, errors.TemporaryFailure):
-                self._changed.add(number)
-            elif isinstance(error, Exception):
-                log.error("the card of INC-%s cannot be written", number, exc_info=error)
-            elif error is not None:
-                raise error
-
-    async def _write_cards(self, number: int) -> None:
-        for name in await asyncio.to_thread(self.deliveries.conversations, number):
-            if name.startswith(f"{self.port.platform}:"):
-                incident = await asyncio.to_thread(self.gathering.incidents.get, number)
-                await self._write_card(number, name, await self.port.open_thread(incident))
-
-    async def _write_card(self, number: int, conversation: str, thread: ThreadRef) -> None:
-        view = await asyncio.to_thread(self.gathering.view, number)
-        said = card.card(view)
-        now = asyncio.get_running_loop().time()
-        known = self._cards.get(conversation)
-        if known is None:
-            post = await self._post(thread, said, f"card-{number}", True)
-            await self.port.edit(post, said)  # it may be one of an earlier life
-            await self.port.pin(post)
-        else:
-            post = known.post
-            await self.port.edit(post, said)
-        self._cards[conversation] = _Card(number, post, now)
-
-
-async def _wait(stop: asyncio.Event, longest: timedelta) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), longest.total_seconds())
-    except TimeoutError:
-        return
+        sender.task = task
+        task.add_done_callback(done)
+        return task

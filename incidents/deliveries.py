@@ -1,31 +1,48 @@
-"""Timeline entries on their way into conversations: one row each, strictly in order.
+"""Timeline entries on their way into conversations: one row each, in order per conversation.
 
 Rows are created with the entry, for every conversation that follows the incident. Called by the
-poster alone; a row that was `sending` when the process died is looked up outside before it is sent.
+posters alone; a row that was `sending` when the process died is looked up outside before it is
+sent again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, exists, func, or_, select, update
 
-from incidents import rows, schema, timeline
-from incidents.models import Delivery, EntryKind, Incident, TimelineEntry
+from incidents import lifecycle, rows, schema, timeline
+from incidents.models import Delivery, EntryKind, TimelineEntry
 from incidents.store import Store
 
-_D, _C, _T = schema.delivery, schema.conversation, schema.timeline_entry
-ENDED = ("sent", "failed")
+_D, _C, _T, _I = schema.delivery, schema.conversation, schema.timeline_entry, schema.incident
+UNDELIVERED = ("pending", "sending")
+SENDING = "sending"
+MOST = 200  # rows of one conversation that are looked at together
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One incident in one place; its thread and card are None until a platform has made them."""
+
+    incident: int
+    name: str
+    thread: str | None = None
+    card: str | None = None
 
 
 @dataclass(frozen=True)
 class Due:
-    """The next delivery of a conversation, with what is to be posted."""
+    """An entry that a conversation has not shown yet."""
 
     delivery: Delivery
     entry: TimelineEntry
-    incident: Incident
-    thread: str | None  # the thread's external id, None before `opened`
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may have been sent already."""
+        return self.delivery.state == SENDING
 
 
 class Deliveries:
@@ -33,6 +50,8 @@ class Deliveries:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    # --- conversations
 
     def follow(self, incident: int, conversation: str) -> None:
         """Add a conversation; it gets every entry from the first on."""
@@ -45,17 +64,59 @@ class Deliveries:
                 row = timeline.delivery_row(incident, entry.id, conversation, entry.sequence)
                 tx.run(_D.insert().values(**row))
 
+    def follow_live(self, conversation: str) -> int:
+        """Add a conversation to every live incident without one on its platform; return how many.
+
+        So those that a monitor, the shell or another chat opened are told there too.
+        """
+        of_platform = _C.c.name.startswith(_prefix(conversation), autoescape=True)
+        there = exists().where(_C.c.incident == _I.c.number, of_platform)
+        missing = select(_I.c.number).where(_I.c.status.in_(sorted(lifecycle.LIVE)), ~there)
+        with self._store.read() as tx:
+            found = list(tx.run(missing.order_by(_I.c.number)).scalars())
+        for number in found:
+            self.follow(number, conversation)
+        return len(found)
+
     def conversations(self, incident: int) -> list[str]:
         """Return the conversations that follow an incident."""
         with self._store.read() as tx:
             found = select(_C.c.name).where(_C.c.incident == incident).order_by(_C.c.name)
             return list(tx.run(found).scalars())
 
-    def opened(self, incident: int, conversation: str, thread: str) -> None:
-        """Remember the thread that a platform opened for a conversation."""
+    def live(self, prefix: str) -> list[Conversation]:
+        """Return the conversations of live incidents on a platform such as "slack:"."""
+        found = select(_C).join(_I, _I.c.number == _C.c.incident)
+        mine = _C.c.name.startswith(prefix, autoescape=True)
+        with self._store.read() as tx:
+            where = (mine, _I.c.status.in_(sorted(lifecycle.LIVE)))
+            told = tx.run(found.where(*where).order_by(_C.c.incident)).all()
+        return [rows.value(Conversation, row) for row in told]
+
+    def waiting(self, prefix: str) -> list[Conversation]:
+        """Return the conversations of a platform that have something to show, oldest first."""
+        where = (
+            _D.c.state.in_(UNDELIVERED),
+            _D.c.conversation.startswith(prefix, autoescape=True),
+        )
+        oldest = (
+            select(_D.c.incident, _D.c.conversation, func.min(_D.c.id).label("first"))
+            .where(*where)
+            .group_by(_D.c.incident, _D.c.conversation)
+            .subquery()
+        )
+        same = (_C.c.incident == oldest.c.incident) & (_C.c.name == oldest.c.conversation)
+        found_first = select(_C).join(oldest, same).join(_D, _D.c.id == oldest.c.first)
+        with self._store.read() as tx:
+            come = or_(_D.c.not_before.is_(None), _D.c.not_before <= tx.now)
+            found = tx.run(found_first.where(come).order_by(oldest.c.first)).all()
+        return [rows.value(Conversation, row) for row in found]
+
+    def opened(self, incident: int, conversation: str, thread: str, card: str) -> None:
+        """Remember the thread that a platform opened for a conversation, and its card."""
         with self._store.write() as tx:
             where = (_C.c.incident == incident, _C.c.name == conversation)
-            tx.run(update(_C).where(*where).values(thread=thread))
+            tx.run(update(_C).where(*where).values(thread=thread, card=card))
 
     def incident_of(self, platform: str, thread: str) -> int | None:
         """Return the incident that a thread belongs to."""
@@ -63,39 +124,40 @@ class Deliveries:
             where = (_C.c.thread == thread, _C.c.name.startswith(f"{platform}:", autoescape=True))
             return tx.run(select(_C.c.incident).where(*where)).scalar()
 
-    def due(self, prefix: str) -> list[Due]:
-        """Return the first undelivered row of each conversation of a platform such as "slack:"."""
-        first = (
-            select(_D.c.incident, _D.c.conversation, func.min(_D.c.order).label("first"))
-            .where(_D.c.state.not_in(ENDED), _D.c.conversation.startswith(prefix, autoescape=True))
-            .group_by(_D.c.incident, _D.c.conversation)
-            .subquery()
-        )
-        heads = and_(
-            _D.c.incident == first.c.incident,
-            _D.c.conversation == first.c.conversation,
-            _D.c.order == first.c.first,
-        )
-        with self._store.read() as tx:
-            now_or_past = or_(_D.c.not_before.is_(None), _D.c.not_before <= tx.now)
-            found = tx.run(select(_D).join(first, heads).where(now_or_past).order_by(_D.c.id)).all()
-            return [self._due(tx, rows.delivery(row)) for row in found]
+    # --- what is to be shown
 
-    def _due(self, tx: Any, delivery: Delivery) -> Due:
-        entry = tx.run(select(_T).where(_T.c.id == delivery.entry)).one()
-        where = (_C.c.incident == delivery.incident, _C.c.name == delivery.conversation)
-        thread = tx.run(select(_C.c.thread).where(*where)).scalar()
-        incident = rows.get_incident(tx, delivery.incident)
-        return Due(delivery, rows.entry(entry), incident, thread)
+    def pending(self, incident: int, conversation: str, most: int = MOST) -> list[Due]:
+        """Return what a conversation has not shown yet, in the order of the timeline.
+
+        Nothing from a row on whose time has not come: what follows it waits with it.
+        """
+        where = (
+            _D.c.incident == incident,
+            _D.c.conversation == conversation,
+            _D.c.state.in_(UNDELIVERED),
+        )
+        found: list[Due] = []
+        with self._store.read() as tx:
+            for row in tx.run(select(_D).where(*where).order_by(_D.c.order).limit(most)).all():
+                if row.not_before is not None and row.not_before > tx.now:
+                    break
+                entry = tx.run(select(_T).where(_T.c.id == row.entry)).one()
+                found.append(Due(rows.delivery(row), rows.entry(entry)))
+        return found
 
     def sending(self, delivery_id: int) -> bool:
-        """Mark as being sent; False when it is already sent."""
-        values = {"state": "sending", "attempts": _D.c.attempts + 1}
-        return self._move(delivery_id, values) == 1
+        """Mark as being sent; False when it has ended."""
+        values = {"state": SENDING, "attempts": _D.c.attempts + 1}
+        return self._move([delivery_id], values) == 1
 
-    def sent(self, delivery_id: int, external_id: str) -> None:
-        """Mark as sent, with the platform's message id."""
-        self._move(delivery_id, {"state": "sent", "external_id": external_id, "error": None})
+    def sent(self, deliveries: Sequence[int], external_id: str) -> None:
+        """Mark as shown by the platform's message of this id."""
+        values = {"state": "sent", "external_id": external_id, "error": None}
+        self._move(deliveries, values)
+
+    def put_back(self, delivery_id: int, error: str) -> None:
+        """Mark as surely not sent."""
+        self._move([delivery_id], {"state": "pending", "error": error})
 
     def failed(self, delivery_id: int, error: str, retry_after: timedelta | None) -> None:
         """Try again after a while; None gives this one up so that the rest can go on."""
@@ -104,10 +166,10 @@ class Deliveries:
         values: dict[str, Any] = {"state": "failed", "error": error}
         if retry_after is not None:
             values |= {"state": "pending", "not_before": now + retry_after}
-        self._move(delivery_id, values)
+        self._move([delivery_id], values)
 
-    def _move(self, delivery_id: int, values: dict[str, Any]) -> int:
-        where = (_D.c.id == delivery_id, _D.c.state.not_in(ENDED))
+    def _move(self, deliveries: Sequence[int], values: dict[str, Any]) -> int:
+        where = (_D.c.id.in_(deliveries), _D.c.state.in_(UNDELIVERED))
         with self._store.write() as tx:
             return tx.change(update(_D).where(*where).values(**values))
 
@@ -149,3 +211,7 @@ class Deliveries:
         with self._store.read() as tx:
             row = tx.run(found.order_by(_T.c.id.desc()).limit(1)).first()
         return None if row is None else rows.entry(row)
+
+
+def _prefix(conversation: str) -> str:
+    return conversation.partition(":")[0] + ":"

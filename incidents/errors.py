@@ -3,6 +3,7 @@
     HalonError
     ├── NotFound, NotAllowed, WrongState   shown to the person, no retry
     ├── TemporaryFailure(retry_after)      vendor down or rate limited: the worker tries again
+    │   └── OutcomeUnknown                 perhaps it was done: look before doing it again
     ├── PermanentFailure                   the stage ends, the incident escalates
     │   └── BadSettings                    every mistake of a settings file at once
     ├── LimitReached                       BudgetSpent, TimeSpent
@@ -48,6 +49,10 @@ class TemporaryFailure(HalonError):
     ) -> None:
         super().__init__(message, incident_id=incident_id)
         self.retry_after = retry_after
+
+
+class OutcomeUnknown(TemporaryFailure):
+    """Nobody answered: it may have been done, so look before doing it again."""
 
 
 class PermanentFailure(HalonError):

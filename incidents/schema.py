@@ -385,6 +385,7 @@ conversation = Table(
     Column("incident", ForeignKey("incident.number"), primary_key=True),
     Column("name", Words, primary_key=True),
     Column("thread", Words),
+    Column("card", Words),  # the message on top of the thread
     Index(None, "thread"),
 )
 

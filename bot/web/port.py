@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.port import Button, File, Message, PostRef, ThreadRef, Tone
+from bot.port import Button, File, Message, Opened, PostRef, ThreadRef, Tone
 from incidents import errors
 from incidents.models import Incident, Json, Platform
 from incidents.posts import Posts
@@ -26,9 +26,16 @@ class WebPort:
         """The war room."""
         return Platform.WEB
 
-    async def open_thread(self, incident: Incident) -> ThreadRef:
-        """Every incident has its page, by its own id."""
-        return ThreadRef(Platform.WEB, incident.id)
+    def shares(self, place: str) -> str:
+        """Return a name: a store of our own has no limits to share."""
+        return Platform.WEB
+
+    async def open_thread(self, incident: Incident, where: str, card: Message) -> Opened:
+        """Every incident has its page, by its own id, with its card beside the thread."""
+        thread = ThreadRef(Platform.WEB, incident.id)
+        top = await self.post(thread, card, f"card-{incident.number}")
+        await asyncio.to_thread(self.posts.pin, int(top.id))
+        return Opened(thread, top)
 
     async def post(self, thread: ThreadRef, message: Message, key: str) -> PostRef:
         """Store a message once per key."""
@@ -48,9 +55,11 @@ class WebPort:
         row = await asyncio.to_thread(self.posts.find, number(thread), key)
         return None if row is None else PostRef(thread, str(row.id))
 
-    async def pin(self, post: PostRef) -> None:
-        """Mark a message as the card: the page draws it beside the thread, always current."""
-        await asyncio.to_thread(self.posts.pin, int(post.id))
+    async def end_thread(self, opened: Opened) -> None:
+        """Nothing to do: the page draws its list by status."""
+
+    async def resume_thread(self, opened: Opened) -> None:
+        """Nothing to do, as above."""
 
 
 def number(thread: ThreadRef) -> int:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from bot import app
 from bot.app import Bot
-from bot.port import Message, PostRef, ThreadRef
+from bot.outbox import Pace
+from bot.port import Message, Opened, PostRef, ThreadRef
 from bot.poster import Poster
 from incidents import entries, reports
 from incidents.approvals import Approvals, Question
@@ -88,10 +89,23 @@ class FakeChat:
     posts: list[Stored] = field(default_factory=list)
     before: Callable[[str], None] = lambda name: None
     after: Callable[[str], None] = lambda name: None
+    limits: Callable[[str], str] = lambda place: place
+    left_out: tuple[str, ...] = ()
+    ended: list[str] = field(default_factory=list)
 
-    async def open_thread(self, incident: Incident) -> ThreadRef:
+    def shares(self, place: str) -> str:
+        return self.limits(place)
+
+    async def open_thread(self, incident: Incident, where: str, card: Message) -> Opened:
         self.before("open_thread")
-        return ThreadRef(self.platform, incident.id)
+        thread = ThreadRef(self.platform, incident.id)
+        top = await self.find(thread, "card")
+        if top is None:
+            self.posts.append(Stored(thread, "card", card))
+            top = PostRef(thread, str(len(self.posts) - 1))
+        self.posts[int(top.id)].pinned = True
+        self.after("open_thread")
+        return Opened(thread, top, self.left_out)
 
     async def post(self, thread: ThreadRef, message: Message, key: str) -> PostRef:
         self.before("post")
@@ -113,9 +127,13 @@ class FakeChat:
                 return PostRef(thread, str(place))
         return None
 
-    async def pin(self, post: PostRef) -> None:
-        self.before("pin")
-        self.posts[int(post.id)].pinned = True
+    async def end_thread(self, opened: Opened) -> None:
+        self.before("end_thread")
+        self.ended.append(opened.thread.place)
+
+    async def resume_thread(self, opened: Opened) -> None:
+        self.before("resume_thread")
+        self.ended.remove(opened.thread.place)
 
     def thread(self, incident: Incident) -> list[Message]:
         """The thread below its card."""
@@ -143,8 +161,17 @@ class Office:
         self.posts = Posts(self.store)
         self.asking = Approvals(self.store)
 
-    def poster(self, chat: FakeChat | None = None) -> Poster:
-        return Poster(chat or self.chat, self.deliveries, self.bot.poster.gathering)
+    def poster(
+        self, chat: FakeChat | None = None, pace: Pace | None = None, follows: str = ""
+    ) -> Poster:
+        return Poster(
+            chat or self.chat,
+            self.deliveries,
+            self.bot.poster.gathering,
+            pace or Pace(),
+            lambda: self.clock().timestamp(),
+            follows,
+        )
 
     def post_all(self, poster: Poster | None = None) -> None:
         """Turn until nothing is due."""
