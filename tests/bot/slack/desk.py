@@ -59,7 +59,7 @@ class Desk:
         """Open an incident whose thread in Slack is already made."""
         incident = self.office.open(conversations=(f"slack:{channel}",))
         place = f"{channel}:{thread}" if thread else channel
-        self.deliveries.opened(incident.number, f"slack:{channel}", place)
+        self.deliveries.opened(incident.number, f"slack:{channel}", place, thread or "100.0")
         return incident
 
     @property
@@ -78,10 +78,9 @@ class Desk:
         name = next(
             one for one in self.deliveries.conversations(incident.number) if one[:6] == "slack:"
         )
-        while due := [one for one in self.deliveries.due("slack:")
-                      if one.delivery.conversation == name]:  # fmt: skip
-            last = due[0].entry == self.office.bot.room.timeline.entries(incident.number)[-1]
-            self.deliveries.sent(due[0].delivery.id, message if last else "")
+        *before, last = (one.delivery.id for one in self.deliveries.pending(incident.number, name))
+        self.deliveries.sent(before, "")
+        self.deliveries.sent([last], message)
 
     def told(self) -> list[str]:
         """What people were told for themselves, by whichever road."""
