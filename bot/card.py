@@ -21,7 +21,7 @@ TRAFFIC: dict[RolloutState, str] = {
     RolloutState.BAKING: "Watching {} %",
     RolloutState.AWAITING: "At {} %",
     RolloutState.PROMOTING: "Making the new version the stable one",
-    RolloutState.VALIDATING: "All traffic on the fix, watching it",
+    RolloutState.VALIDATING: "All traffic on the new version, watching it",
     RolloutState.HELD: "Held at {} %",
     RolloutState.TAKING_BACK: "Taking traffic back",
 }

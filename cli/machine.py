@@ -18,7 +18,7 @@ from bot.web import server
 from cli import folder as folders
 from cli import redis as redis_servers
 from cli.finding import Finding, fine, note, shown, wrong
-from incidents import errors
+from incidents import errors, filesystem
 from incidents.settings import Settings
 from incidents.store import Store
 from workers import jobs
@@ -27,13 +27,6 @@ GIT = (2, 38)  # `git merge-tree --write-tree`
 LEAST_FREE_BYTES = 1 << 30
 PYTHONS = ((3, 11), (3, 12))
 SQLITE = "sqlite:///"
-# SQLite's write-ahead log needs shared memory and locks, which these do not keep.
-NETWORK_FILE_SYSTEMS = frozenset(
-    (
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "ocfs2"),
-        *("glusterfs", "fuse.glusterfs", "fuse.sshfs"),
-    )
-)
 BUILT_AFTER = 1_767_225_600  # 1 January 2026: an earlier clock is not set
 SKEW_SECONDS = 5.0
 
@@ -120,7 +113,7 @@ def database(settings: Settings) -> Finding:
     what = f"database {shown(address)}"
     if address.startswith(SQLITE):
         file = Path(address.removeprefix(SQLITE))
-        if (kind := _file_system(file.parent)) in NETWORK_FILE_SYSTEMS:
+        if (kind := filesystem.network(file.parent)) is not None:
             mend = "Put HALON_FOLDER on a local disk, or set DATABASE_URL to a PostgreSQL."
             return wrong(what, f"lies on a network file system ({kind})", mend)
         if not file.exists():
@@ -140,22 +133,6 @@ def database(settings: Settings) -> Finding:
     if current != newest:
         return note(what, f"schema {current}, this Halon has {newest}", "`halon up` brings it up.")
     return fine(what, f"answers, schema {current}")
-
-
-def _file_system(place: Path) -> str:
-    """Return the kind of file system a path lies on, "" where the kernel does not say."""
-    there = next(path for path in (place, *place.parents) if path.exists()).resolve()
-    best, kind = -1, ""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    for line in mounts:
-        before, _, after = line.partition(" - ")
-        mounted = Path(before.split()[4].encode().decode("unicode_escape"))
-        if there.is_relative_to(mounted) and len(mounted.parts) >= best:
-            best, kind = len(mounted.parts), after.split()[0]
-    return kind
 
 
 def walls(settings: Settings) -> Iterator[Finding]:

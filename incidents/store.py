@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, CursorResult, Engine, make_url
 
-from incidents import errors
+from incidents import errors, filesystem
 from incidents.columns import Utc
 
 Clock = Callable[[], datetime]
@@ -192,7 +192,14 @@ def _engine(url: URL) -> Engine:
 def _sqlite(url: URL) -> Engine:
     if not url.database or url.database == ":memory:":
         raise errors.BadSettings("An SQLite database in memory cannot be shared; name a file.")
-    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = Path(url.database).parent
+    if (kind := filesystem.network(folder)) is not None:
+        raise errors.BadSettings(
+            f"{folder} lies on a network file system ({kind}), where SQLite loses what it wrote: "
+            "put HALON_FOLDER on a local disk, or, for several hosts, set DATABASE_URL to a "
+            "PostgreSQL."
+        )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

@@ -58,10 +58,15 @@ class Timeline:
             return append(tx, incident, draft, actor)
 
     def append_once(self, incident: int, draft: Draft, actor: Person) -> TimelineEntry | None:
-        """Append an entry unless one of its kind and subject is there; None when it was."""
+        """Append an entry unless one of its kind and subject is there; None when it was.
+
+        Raises ValueError without a subject: nothing would tell two entries of a kind apart.
+        """
+        if draft.subject is None:
+            raise ValueError(f"an entry {draft.kind.value!r} without a subject cannot be found")
         with self._store.write() as tx:
             rows.lock_incident(tx, incident)
-            if said_before(tx, incident, draft.kind, draft.subject or ""):
+            if said_before(tx, incident, draft.kind, draft.subject):
                 return None
             return append(tx, incident, draft, actor)
 

@@ -61,12 +61,13 @@ TRAFFIC: dict[RolloutState, str] = {
     RolloutState.BAKING: "Baking at {} %",
     RolloutState.AWAITING: "Waiting for an approval at {} %",
     RolloutState.PROMOTING: "Growing from {} %",
-    RolloutState.VALIDATING: "All traffic on the fix, watching it",
+    RolloutState.VALIDATING: "All traffic on the new version, watching it",
     RolloutState.HELD: "Held at {} %",
     RolloutState.TAKING_BACK: "Taking traffic back",
 }
 TIMED = (RolloutState.BAKING, RolloutState.VALIDATING)
 GROWING: dict[Act, str] = {Act.SHIP: "Ship it", Act.REDEPLOY: "Redeploy the older release"}
+REFUSING: dict[Act, str] = {Act.SHIP: "Do not deploy", Act.REDEPLOY: "Stay as it is"}
 WINDOW = 3  # buckets that make one reading of "now"
 
 
@@ -250,7 +251,7 @@ def _question(
     verb = GROWING.get(approval.act) or f"Grow to {approval.scope} %"
     buttons = (
         Button(verb, "approve", approval.id, Tone.PASSING),
-        Button("Take back", "refuse", approval.id, Tone.FAILING),
+        Button(REFUSING.get(approval.act, "Take back"), "refuse", approval.id, Tone.FAILING),
     )
     return Asked(
         message.headline if message else f"{verb}?",
