@@ -3,12 +3,14 @@
 Each check returns findings and changes nothing. Called by cli/doctor.py only.
 """
 
+import contextlib
 import glob
 import json
 import os
 import shlex
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from agents import case, evidence, git, gitcalls
@@ -18,7 +20,7 @@ from cli.finding import Finding, fine, note, shown, wrong
 from incidents import errors
 from incidents.models import RunMode, Severity
 from incidents.settings import People, Service
-from rollout import wiring
+from rollout import probe, sources, wiring
 from rollout.canary import Timing
 
 REMOTE_SECONDS = 15.0
@@ -169,6 +171,9 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
         yield note(f"{service.name}: deploy", "none: Halon stops at the tested patch", mend)
         return
     what = f"{service.name}: deploy by {service.deploy.driver}"
+    if why := wiring.EXPERIMENTAL.get(service.deploy.driver):
+        mend = "Try it on a service that nobody misses, and read docs/argo.md."
+        yield note(what, f"experimental: {why}", mend)
     try:
         seen = wiring.deployer(service, folder).observe()
         if seen.stable_healthy:
@@ -182,12 +187,7 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
         yield wrong(what, error.message, mend)
     except errors.HalonError as error:
         yield wrong(what, error.message, "Correct [service.deploy] in halon.toml.")
-    try:
-        wiring.monitor(service, folder, Timing.scaled(1.0))
-        yield fine(f"{service.name}: monitor", service.monitor.source if service.monitor else "log")
-    except errors.HalonError as error:
-        mend = "Correct [service.monitor] in halon.toml."
-        yield wrong(f"{service.name}: monitor", error.message, mend)
+    yield from _monitor(service, folder)
     try:
         wiring.delivery(service, folder)
         yield fine(
@@ -196,6 +196,25 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
     except errors.HalonError as error:
         mend = "Correct [service.delivery] in halon.toml."
         yield wrong(f"{service.name}: delivery", error.message, mend)
+
+
+def _monitor(service: Service, folder: Path) -> Iterator[Finding]:
+    """Ask the monitor for the last minutes, as a rollout would."""
+    what = f"{service.name}: monitor"
+    try:
+        timing = sources.pace(service, Timing.scaled(1.0))
+        monitor = wiring.monitor(service, folder, timing)
+    except errors.HalonError as error:
+        yield wrong(what, error.message, "Correct [service.monitor] in halon.toml.")
+        return
+    with contextlib.closing(monitor):
+        troubles = probe.problems(monitor, datetime.now(UTC) - timing.lag, probe.back(timing))
+    source = service.monitor.source if service.monitor else "log"
+    for trouble in troubles:
+        mend = "Without counts a canary is taken back: look at [service.monitor] and at its source."
+        yield wrong(f"{what} {source}", trouble, mend)
+    if not troubles:
+        yield fine(what, f"{source}: counts stable")
 
 
 def people(service: Service) -> Iterator[Finding]:

@@ -11,7 +11,9 @@ from math import exp, inf, lgamma, log, log1p
 
 GRID_POINTS = 24
 STAKES = 16
+FOR_HEALTH = (0.5, 1.0)  # stakes; 1 / (1 - limit) and more could lose everything at once
 NEVER = 10_000_000  # requests; beyond it "more traffic" is no answer
+PROVED = 1e300  # evidence beyond it is not counted any more; any bound was passed long before
 
 
 def logit(share: float) -> float:
@@ -73,6 +75,24 @@ def dispersion(counts: Iterable[tuple[int, int]]) -> float:
     return max(1.0, spread / (len(filled) - 1))
 
 
+def merged(counts: Iterable[tuple[int, int]], least: int) -> list[tuple[int, int]]:
+    """Return (requests, errors) of neighbouring buckets put together to `least` requests each.
+
+    In a bucket of two or three requests one error already looks like a burst. Merged by requests
+    alone, never by looking at errors; what is left at the end belongs to the last group.
+    """
+    groups: list[tuple[int, int]] = []
+    n = s = 0
+    for requests, errors in counts:
+        n, s = n + requests, s + errors
+        if n >= least:
+            groups.append((n, s))
+            n = s = 0
+    if groups and n:
+        groups[-1] = (groups[-1][0] + n, groups[-1][1] + s)
+    return groups
+
+
 def missing_requests(errors: float, requests: float, limit: float, bound: float) -> int | None:
     """Return how many more requests at the share seen so far would reach the PASS `bound` (ln).
 
@@ -105,15 +125,40 @@ def betting(shares: Sequence[float], limit: float, planned: int) -> list[float]:
     A mixture over 16 stakes and over the `planned` possible starts of a fault, so neither bursts
     inside a bucket nor a long healthy beginning spoil it. `planned` is fixed before the first look.
     """
+    _check(planned)
     stakes = _stakes(limit)
-    factors = [[log1p(stake * (share - limit)) for stake in stakes] for share in shares]
-    return start_mixture(factors, planned)
+    sums = [0.0] * STAKES
+    evidence = []
+    # `start_mixture` without logarithms, eight times as fast: a factor here is between .1 and 20,
+    # and all that is added is positive, so plain numbers lose nothing.
+    for index, share in enumerate(shares, start=1):
+        begun = 1.0 if index <= planned else 0.0
+        gain = share - limit
+        sums = [(v + begun) * (1 + stake * gain) for v, stake in zip(sums, stakes, strict=True)]
+        if max(sums) > PROVED:
+            sums = [min(value, PROVED) for value in sums]
+        mean = sum(sums) / STAKES + max(planned - index, 0)
+        evidence.append(log(mean) - log(planned) if mean > 0 else -inf)
+    return evidence
+
+
+def betting_for(shares: Sequence[float], limit: float) -> float:
+    """Return ln E, after the last bucket, of bets against "the expected share is at least `limit`".
+
+    Bursts inside a bucket do not spoil it either; it needs some sixty buckets, however full.
+    """
+    totals = [0.0] * len(FOR_HEALTH)
+    for share in shares:
+        totals = [
+            total + log1p(stake * (limit - share))
+            for total, stake in zip(totals, FOR_HEALTH, strict=True)
+        ]
+    return ln_sum(totals) - log(len(totals))
 
 
 def start_mixture(factors: Sequence[Sequence[float]], planned: int) -> list[float]:
     """Return ln E after each row of ln factors: `S <- (S + 1) f`, `E = (mean S + T - t) / T`."""
-    if planned < 1:
-        raise ValueError(f"the planned number of buckets must be positive, not {planned}")
+    _check(planned)
     if not factors:
         return []
     sums = [-inf] * len(factors[0])
@@ -128,8 +173,13 @@ def start_mixture(factors: Sequence[Sequence[float]], planned: int) -> list[floa
     return evidence
 
 
+def _check(planned: int) -> None:
+    if planned < 1:
+        raise ValueError(f"the planned number of buckets must be positive, not {planned}")
+
+
 def ratio_factors(
-    canary: tuple[int, int], stable: tuple[int, int], ratio: float, alternatives: Sequence[float]
+    canary: tuple[int, int], stable: tuple[int, int], ratio: float, others: tuple[float, ...]
 ) -> list[float]:
     """Return ln likelihood ratios of one bucket's errors for risk ratios against the null `ratio`.
 
@@ -138,13 +188,15 @@ def ratio_factors(
     """
     (n, s), (m, b) = canary, stable
     if n == 0 or m == 0:
-        return [0.0 for _ in alternatives]
+        return [0.0 for _ in others]
+    return [s * mine + b * theirs for mine, theirs in _splits(n, m, ratio, others)]
+
+
+@lru_cache(maxsize=4096)
+def _splits(n: int, m: int, ratio: float, others: tuple[float, ...]) -> list[tuple[float, float]]:
     null = n * ratio / (n * ratio + m)
-    factors = []
-    for other in alternatives:
-        share = n * other / (n * other + m)
-        factors.append(s * log(share / null) + b * (log1p(-share) - log1p(-null)))
-    return factors
+    shares = [n * other / (n * other + m) for other in others]
+    return [(log(share / null), log1p(-share) - log1p(-null)) for share in shares]
 
 
 def spaced(low: float, high: float, points: int = GRID_POINTS) -> tuple[float, ...]:

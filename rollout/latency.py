@@ -7,6 +7,7 @@ always read the safe way round, so a coarse one gives no FAIL and no PASS that i
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import inf
 
 from incidents.models import Bucket
@@ -14,7 +15,8 @@ from rollout import evalues
 
 QUANTILES = (0.5, 0.75, 0.95)
 LEAST_BASELINE = 100
-FROZEN_BASELINE = 1000
+FROZEN_BASELINE = 2000
+LEVELS = (LEAST_BASELINE, 300, 1000, FROZEN_BASELINE)  # where a FAIL's limits are set anew
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def times(buckets: Iterable[Bucket]) -> Times | None:
 
 
 def frozen_baseline(stable: Sequence[Bucket]) -> Times | None:
-    """Return the times of the first stable buckets up to a thousand requests, or None below 100.
+    """Return the times of the first stable buckets up to two thousand requests, or None below 100.
 
     The first ones, not the latest: a baseline that grows while it is compared against is no null.
     """
@@ -114,18 +116,59 @@ def limits(baseline: Times, ratio: float, floor_ms: float) -> tuple[Limits, ...]
     return tuple(found)
 
 
-def slow_evidence(canary: Sequence[Bucket], chosen: Sequence[Limits], planned: int) -> list[float]:
+@dataclass(frozen=True)
+class Known:
+    """The limits that hold for buckets which start at `since` or later."""
+
+    since: datetime
+    limits: tuple[Limits, ...]
+
+
+def growing_limits(stable: Sequence[Bucket], ratio: float, floor_ms: float) -> tuple[Known, ...]:
+    """Return the limits as they became known while stable was timed, oldest first.
+
+    Each bucket of the canary is held against what was known before it began, never against what
+    was learned later: so a FAIL stays one whatever comes after it.
+    """
+    found: list[Known] = []
+    chosen: list[Bucket] = []
+    count = level = 0
+    for bucket in stable:
+        one = times([bucket])
+        if one is None or not one.count:
+            continue
+        chosen.append(bucket)
+        count += one.count
+        if count < LEVELS[level]:
+            continue
+        pooled = times(chosen)
+        if pooled is not None:
+            ends = bucket.start + timedelta(seconds=bucket.seconds)
+            found.append(Known(ends, limits(pooled, ratio, floor_ms)))
+        level = sum(count >= least for least in LEVELS)
+        if level == len(LEVELS):
+            break
+    return tuple(found)
+
+
+def slow_evidence(canary: Sequence[Bucket], known: Sequence[Known], planned: int) -> list[float]:
     """Return ln of the averaged evidence after each timed bucket that the canary is over the ratio.
 
-    Bets on shares per bucket as for errors, because slow requests come in bursts too.
+    Bets on shares per bucket as for errors, because slow requests come in bursts too. Buckets from
+    before the first limits were known say nothing.
     """
-    timed = [one for one in (times([bucket]) for bucket in canary) if one is not None and one.count]
-    if not timed:
+    since = [one.since for one in known]
+    rows: list[list[float]] = []
+    shares_allowed = [limit.share for limit in known[0].limits] if known else []
+    for bucket in canary:
+        place, one = bisect_right(since, bucket.start), times([bucket])
+        if place and one is not None and one.count:
+            held = known[place - 1].limits
+            rows.append([one.above(limit.fail)[0] / one.count for limit in held])
+    if not rows:
         return []
-    paths = []
-    for limit in chosen:
-        shares = [one.above(limit.fail)[0] / one.count for one in timed]
-        paths.append(evalues.betting(shares, limit.share, planned))
+    columns = zip(shares_allowed, zip(*rows, strict=True), strict=True)
+    paths = [evalues.betting(shares, allowed, planned) for allowed, shares in columns]
     third = evalues.ln_sum([0.0] * len(paths))
     return [evalues.ln_sum(row) - third for row in zip(*paths, strict=True)]
 

@@ -8,10 +8,16 @@ from datetime import datetime, timedelta
 
 from incidents import errors
 from incidents.models import Bucket, Version
+from rollout.canary import Timing
 from rollout.monitors.port import Monitor
 
 ALIKE = 3  # buckets with traffic in which equal counts are no accident any more
 BUSY = 20  # requests that make a bucket worth comparing
+
+
+def back(timing: Timing) -> timedelta:
+    """Return how far to look back at this pace: two minutes, more where counts come late."""
+    return max(timedelta(minutes=2), timing.gap)
 
 
 def problems(monitor: Monitor, now: datetime, back: timedelta) -> list[str]:

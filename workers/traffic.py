@@ -54,6 +54,9 @@ COMMANDING = frozenset(
 
 # How often the message of a phase is edited while nothing happens.
 UPDATE_PARTS = 12
+# How much of stable is read from before the rollout: the yardstick of response times, and the
+# errors that are not new. Five minutes; a monitor that does not know them says so.
+LOOK_BACK = 60
 LEAST_UPDATE = timedelta(seconds=1)
 
 
@@ -121,7 +124,7 @@ class Traffic:
                 wiring.deployer(service, self._desk.folder),
                 wiring.monitor(service, self._desk.folder, timing),
                 timing,
-                read_until=rollout.created_at - 12 * timing.bucket,
+                read_until=rollout.created_at - LOOK_BACK * timing.bucket,
             )
         return self._watched[rollout.id]
 

@@ -1,5 +1,6 @@
 """The formulas against their published constants, brute force, and very large numbers."""
 
+import random
 from math import exp, inf, isfinite, log
 
 import pytest
@@ -62,6 +63,31 @@ def test_a_million_requests_neither_underflow_nor_overflow(errors: int) -> None:
     assert isfinite(health)
     assert (errors == 10**6) == (harm > log(100))
     assert (errors == 0) == (health > log(20))
+
+
+@pytest.mark.parametrize("burst", [0.0, 0.2])
+def test_bets_for_health_seldom_pass_a_canary_at_the_limit(burst: float) -> None:
+    """At exactly 5 % errors, looked at once at the end; 300 bakes of 120 buckets."""
+    chance, passed = random.Random(5), 0
+    scale = 1 / burst - 1 if burst else 0.0
+    for _ in range(300):
+        shares = []
+        for _ in range(120):
+            share = chance.betavariate(0.05 * scale, 0.95 * scale) if burst else 0.05
+            shares.append(sum(chance.random() < share for _ in range(5)) / 5)
+        passed += evalues.betting_for(shares, 0.05) >= log(20)
+    assert passed <= 15  # 5 % at most
+
+
+def test_bets_for_health_pass_good_buckets_however_full() -> None:
+    assert log(20) <= evalues.betting_for([0.0] * 75, 0.05)
+    assert evalues.betting_for([1.0] + [0.0] * 75, 0.05) < log(20)
+    assert 0.0 == pytest.approx(evalues.betting_for([], 0.05))
+
+
+def test_groups_are_made_by_requests_alone() -> None:
+    assert [(20, 3), (25, 1)] == evalues.merged([(10, 1), (10, 2), (10, 0), (10, 0), (5, 1)], 20)
+    assert [] == evalues.merged([(3, 1)], 20)
 
 
 def test_betting_stands_the_extremes() -> None:
