@@ -209,6 +209,7 @@ def _room(store: Store) -> Room:
         access=lambda: ACCESS,
         now=store.now,
         once=Once(Inbox(store)),
+        action_items=ActionItems(store),
     )
     return Room(
         incidents=incidents,

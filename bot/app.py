@@ -36,6 +36,7 @@ from incidents.knowledge import ActionItems, Costs
 from incidents.people import Identities, Tokens
 from incidents.policy import Access
 from incidents.posts import Posts
+from incidents.quotes import Quotes
 from incidents.rollouts import Rollouts
 from incidents.service import Incidents
 from incidents.settings import load_services, personal
@@ -119,11 +120,20 @@ def compose(
 
     told_in = (place.conversation(account.channel),) if account and account.channel else ()
     commands = Commands(
-        incidents, stages, timeline, approvals, rollouts, current, store.now, Once(inbox), told_in
+        incidents,
+        stages,
+        timeline,
+        approvals,
+        rollouts,
+        current,
+        store.now,
+        Once(inbox),
+        ActionItems(store),
+        told_in,
     )
     slack = None
     if account is not None:
-        slack = Slack(account, Hearing(commands, Deliveries(store)), Journal(inbox))
+        slack = Slack(account, Hearing(commands, Deliveries(store), Quotes(store)), Journal(inbox))
     gathering = Gathering(incidents, timeline, stages, approvals, rollouts, current, store.now)
     poster = Poster(WebPort(posts), Deliveries(store), gathering)
     shown = room.Room(

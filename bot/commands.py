@@ -16,11 +16,13 @@ from bot.parsing import Command, Misunderstood, Verb
 from bot.said import Said
 from incidents import errors
 from incidents.approvals import Approvals, Decision, Expected
+from incidents.knowledge import ActionItems
 from incidents.models import (
     Act,
     Answer,
     Change,
     ChangeKind,
+    Duty,
     EntryKind,
     Incident,
     Json,
@@ -41,6 +43,10 @@ ACTS: dict[Verb, Act] = {
     Verb.SEVERITY: Act.SEVERITY,
     Verb.ACK: Act.ACK,
     Verb.OWN: Act.OWN,
+    Verb.OPERATIONS: Act.OWN,
+    Verb.COMMUNICATIONS: Act.OWN,
+    Verb.ACTIONS: Act.STATUS,
+    Verb.MERGE: Act.MERGE,
     Verb.NOTE: Act.NOTE,
     Verb.CHANGED: Act.CHANGED,
     Verb.HOLD: Act.HOLD,
@@ -55,7 +61,12 @@ ACTS: dict[Verb, Act] = {
 }  # APPROVE and REFUSE are judged by `approvals.decide`, which knows what is asked
 
 
-READS = (Verb.STATUS, Verb.LIST, Verb.HELP)
+READS = (Verb.STATUS, Verb.LIST, Verb.HELP, Verb.ACTIONS)
+DUTIES = {
+    Verb.OWN: Duty.COMMANDER,
+    Verb.OPERATIONS: Duty.OPERATIONS,
+    Verb.COMMUNICATIONS: Duty.COMMUNICATIONS,
+}
 DONE_ALREADY = "That was done already."
 
 Question = Callable[[], Said]  # changes nothing, so that it is not stored and may be asked twice
@@ -74,6 +85,7 @@ class Commands:
     access: Callable[[], Access]
     now: Callable[[], datetime]  # the database's clock
     once: Once
+    action_items: ActionItems
     conversations: tuple[str, ...] = ()  # that follow every incident, such as "slack:C024BE91L"
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
@@ -177,6 +189,12 @@ class Commands:
             return []
         return [one for one in self.incidents.list() if self._sees(one, person)]
 
+    def allowed(self, act: Act, name: str, person: Person) -> Incident:
+        """Return an incident to which a person may do something; raises `errors.NotAllowed`."""
+        found = self._found(name, person)
+        self._allow(act, person, found)
+        return found
+
     def _found(self, name: str, person: Person) -> Incident:
         """Return an incident; a private one is not there for those who may not see it."""
         incident = self.incidents.find(name)
@@ -253,8 +271,35 @@ class Commands:
         return Said(f"You have {incident.id}.", True, incident.id)
 
     def _own(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
-        self.incidents.own(incident.number, person)
-        return Said(f"You are the commander of {incident.id}.", True, incident.id)
+        duty = DUTIES[command.verb]
+        stands = self._stands(incident)
+        self.incidents.own(incident.number, person, duty, stands)
+        what = "the commander" if duty is Duty.COMMANDER else duty.value
+        return Said(f"You are {what} of {incident.id}.", True, incident.id)
+
+    def _stands(self, incident: Incident) -> Json:
+        """Return where things stand, for whoever takes over."""
+        running = [one for one in self.incidents.runs(incident.number) if one.state in words.LIVE]
+        return {
+            "status": incident.status.value,
+            "stage": running[-1].stage.value if running else None,
+            "asked": [
+                {"act": one.act.value, "scope": one.scope, "until": one.expires_at.isoformat()}
+                for one in self.approvals.pending(incident.number)
+            ],
+            "needs_human": incident.needs_human,
+            "open_items": len(self.action_items.list(incident.number, open_only=True)),
+        }
+
+    def _actions(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        items = self.action_items.list(incident.number)
+        return Said(words.actions(incident, items), True, incident.id)
+
+    def _merge(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        into = self._found(command.text, person)
+        self._allow(Act.MERGE, person, into)
+        self.incidents.merge(incident.number, into.number, person)
+        return Said(f"{incident.id} goes on in {into.id}.", True, into.id)
 
     def _note(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         self.incidents.note(incident.number, person, command.text)
@@ -344,6 +389,10 @@ _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
     Verb.SEVERITY: Commands._severity,
     Verb.ACK: Commands._ack,
     Verb.OWN: Commands._own,
+    Verb.OPERATIONS: Commands._own,
+    Verb.COMMUNICATIONS: Commands._own,
+    Verb.ACTIONS: Commands._actions,
+    Verb.MERGE: Commands._merge,
     Verb.NOTE: Commands._note,
     Verb.APPROVE: Commands._answer,
     Verb.REFUSE: Commands._answer,

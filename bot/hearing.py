@@ -5,12 +5,15 @@ is known by the entry that it shows. Blocking reads of the store: call it in a t
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.commands import Commands, Wish
 from bot.parsing import Verb
+from bot.said import Said
 from incidents.approvals import Expected
 from incidents.deliveries import Deliveries
-from incidents.models import Answer, Person, Platform, TimelineEntry
+from incidents.models import Act, Answer, Person, Platform, TimelineEntry
+from incidents.quotes import Quote, Quotes
 
 ANSWERS = {Verb.APPROVE.value: Answer.YES, Verb.REFUSE.value: Answer.NO}
 
@@ -29,6 +32,7 @@ class Hearing:
 
     commands: Commands
     deliveries: Deliveries
+    quotes: Quotes
 
     def incident_at(self, platform: Platform, thread: str) -> str | None:
         """Return the INC-n that a thread belongs to."""
@@ -72,6 +76,36 @@ class Hearing:
         if command in ANSWERS:
             return self.reaction(entry, ANSWERS[command], person, key)
         return self.commands.saying(f"/incident {command}", person, f"INC-{entry.incident}", key)
+
+    def quote(self, incident: str, quote: Quote, person: Person) -> Wish:
+        """Return the wish to take a message as a note; again changes nothing."""
+
+        def take() -> Said:
+            found = self.commands.allowed(Act.NOTE, incident, person)
+            fresh = self.quotes.take(found.number, quote, person)
+            return Said("Noted." if fresh else "It was noted before.", True, found.id)
+
+        return take
+
+    def action(self, incident: str, quote: Quote, person: Person, due: datetime) -> Wish:
+        """Return the wish to make an action item of a message, its author's to do."""
+
+        def add() -> Said:
+            found = self.commands.allowed(Act.NOTE, incident, person)
+            self.quotes.take(found.number, quote, person)
+            items = self.commands.action_items
+            items.add(found.number, quote.text, quote.author, due, None, person)
+            return Said("It is an action item.", True, found.id)
+
+        return add
+
+    def reworded(self, key: str, text: str | None, person: Person) -> int:
+        """Follow what became of a message that was taken; return in how many incidents."""
+        changed = self.quotes.reword(key, text, person)
+        for incident, old, new in changed:
+            if new != old:
+                self.commands.action_items.reword(incident, old, new)
+        return len(changed)
 
 
 def question(entry: TimelineEntry | None) -> Asked | None:

@@ -22,6 +22,8 @@ class Verb(StrEnum):
     SEVERITY = "severity"
     ACK = "ack"
     OWN = "own"
+    OPERATIONS = "operations"
+    COMMUNICATIONS = "communications"
     NOTE = "note"
     CHANGED = "changed"
     APPROVE = "approve"
@@ -35,6 +37,8 @@ class Verb(StrEnum):
     CANCEL = "cancel"
     CLOSE = "close"
     PUBLISH = "publish"
+    ACTIONS = "actions"
+    MERGE = "merge"
     HELP = "help"
 
 
@@ -62,6 +66,10 @@ USAGE: dict[Verb, Usage] = {
     Verb.SEVERITY: Usage("P0..P3", "change the severity", "/incident severity P1", text=True),
     Verb.ACK: Usage("", "say that you have seen it", "/incident ack"),
     Verb.OWN: Usage("", "become its commander", "/incident own"),
+    Verb.OPERATIONS: Usage("", "become the one who works on it", "/incident operations"),
+    Verb.COMMUNICATIONS: Usage(
+        "", "become the one who tells those outside", "/incident communications"
+    ),
     Verb.NOTE: Usage(
         "TEXT", "add a line to the timeline", "/incident note cache is cold", text=True
     ),
@@ -89,12 +97,19 @@ USAGE: dict[Verb, Usage] = {
     Verb.CANCEL: Usage("[WHY]", "a false alarm: stop, take back what is open", "/incident cancel"),
     Verb.CLOSE: Usage("", "nothing is left to do", "/incident close"),
     Verb.PUBLISH: Usage("", "publish the review as it stands", "/incident publish"),
+    Verb.ACTIONS: Usage("", "its action items", "/incident actions"),
+    Verb.MERGE: Usage(
+        "INTO", "end it as a part of another incident", "/incident merge INC-4", text=True
+    ),
     Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
 }
 
 ALIASES: dict[str, Verb] = {
     "acknowledge": Verb.ACK,
     "claim": Verb.OWN,
+    "commander": Verb.OWN,
+    "ops": Verb.OPERATIONS,
+    "comms": Verb.COMMUNICATIONS,
     "yes": Verb.APPROVE,
     "ok": Verb.APPROVE,
     "no": Verb.REFUSE,
@@ -293,6 +308,8 @@ def _no_service(
 
 
 def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misunderstood:
+    if verb is Verb.MERGE:
+        return _merge(words, thread)
     usage = USAGE[verb]
     incident = thread
     rest = []
@@ -328,8 +345,25 @@ def _severity(incident: str | None, text: str) -> Command | Misunderstood:
     return Command(Verb.SEVERITY, incident, severity=Severity(text.upper()))
 
 
+def _merge(words: list[str], thread: str | None) -> Command | Misunderstood:
+    """In its thread one number says into what; elsewhere the first says which one ends."""
+    named = [f"INC-{int(found[1])}" for word in words if (found := _NUMBER.match(word))]
+    told = named if thread is None else [thread, *named[-1:]]
+    if len(named) != len(words) or len(named) not in (1, 2) or len(told) != 2:
+        return Misunderstood(
+            "'merge' needs the incident that goes on.",
+            "/incident merge INC-4" if thread else "/incident merge INC-5 INC-4",
+        )
+    return Command(Verb.MERGE, named[0] if len(named) == 2 else told[0], told[1])
+
+
 def _other_slash(line: str) -> Misunderstood:
     word = line.split()[0]
+    if word.lower() == "/hotfix":
+        return Misunderstood(
+            "This version has no hot fixes yet; the emergency path is the nearest.",
+            f"/incident P0! {' '.join(line.split()[1:])[:TITLE_LIMIT]}".rstrip(),
+        )
     return Misunderstood(
         f"I do not know {word!r}; every command starts with /incident.", "/incident help"
     )

@@ -131,7 +131,7 @@ def _bake(context: Context) -> timedelta | None:
 
 def _message(entry: TimelineEntry, context: Context, said: Mapping[str, str]) -> Message:
     asks = context.approval if entry.kind in OF_A_QUESTION and target(entry) else None
-    reference = asks.id if asks else str(entry.content.get("rollout") or "")
+    reference = asks.id if asks else str(entry.content.get("rollout") or context.incident.id)
     return Message(
         headline=" ".join(said["headline"].split()),
         lines=_lines(said.get("lines", "")),

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bot import texts
 from bot.parsing import ALIASES, USAGE, Verb
-from incidents.models import Approval, Incident, RunState, StageRun
+from incidents.models import ActionItem, Approval, Incident, RunState, StageRun
 from incidents.settings import Service
 
 LIVE = (RunState.READY, RunState.LEASED, RunState.WAITING)
@@ -42,6 +42,11 @@ def _typed(verb: Verb) -> str:
 def listing(incidents: Sequence[Incident]) -> str:
     """Return the live incidents, one line each."""
     return texts.text("listing", incidents=incidents)
+
+
+def actions(incident: Incident, items: Sequence[ActionItem]) -> str:
+    """Return the action items of an incident, one line each."""
+    return texts.text("actions", incident=incident, items=items)
 
 
 def status(

@@ -196,6 +196,15 @@ class Deliveries:
             row = tx.run(found.order_by(_T.c.id.desc()).limit(1)).first()
         return None if row is None else rows.entry(row)
 
+    def tells_in(self, platform: str, place: str) -> bool:
+        """Return whether any incident is told in a place or in a thread below it."""
+        where = (
+            _C.c.name.startswith(f"{platform}:", autoescape=True),
+            or_(_C.c.thread == place, _C.c.thread.startswith(f"{place}:", autoescape=True)),
+        )
+        with self._store.read() as tx:
+            return tx.run(select(_C.c.incident).where(*where).limit(1)).first() is not None
+
     def shown_at(self, platform: str, external_id: str, place: str) -> TimelineEntry | None:
         """Return the newest entry that a message shows, in whichever thread at or below a place.
 

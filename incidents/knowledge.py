@@ -92,6 +92,19 @@ class ActionItems:
             where = (_A.c.incident == incident, _A.c.text == text)
             return value(ActionItem, tx.run(select(_A).where(*where)).one())
 
+    def reword(self, incident: int, old: str, new: str) -> bool:
+        """Follow a message that an open item was made of; False where there is none of that text.
+
+        Nothing is told: the note of the message itself says that it was changed.
+        """
+        with self._store.write() as tx:
+            rows.lock_incident(tx, incident)
+            there = (_A.c.incident == incident, _A.c.text == new)
+            if tx.run(select(_A.c.id).where(*there)).first() is not None:
+                return False
+            where = (_A.c.incident == incident, _A.c.text == old, _A.c.done_at.is_(None))
+            return tx.change(update(_A).where(*where).values(text=new)) == 1
+
     def done(self, item_id: int, by: Person) -> ActionItem:
         """Mark as done; raises `errors.NotFound`."""
         with self._store.write() as tx:

@@ -224,6 +224,14 @@ class Answer(StrEnum):
     NO = "no"
 
 
+class Duty(StrEnum):
+    """What one person does for an incident; the value is the column that names that person."""
+
+    COMMANDER = "commander"  # decides
+    OPERATIONS = "operations"  # works on it
+    COMMUNICATIONS = "communications"  # tells those outside
+
+
 class ApprovalState(StrEnum):
     """Life of one approval."""
 
@@ -293,6 +301,8 @@ class Incident:
     resolved_at: datetime | None = None
     acknowledged_at: datetime | None = None
     commander: Person | None = None
+    operations: Person | None = None
+    communications: Person | None = None
     severity_typed: bool = True
     private: bool = False
     emergency: bool = False

@@ -92,6 +92,8 @@ incident = Table(
     Column("resolved_at", Utc),
     Column("reporter", Who, nullable=False),
     Column("commander", Who),
+    Column("operations", Who),
+    Column("communications", Who),
     Column("private", Boolean, nullable=False),
     Column("emergency", Boolean, nullable=False),
     Column("drill", Boolean, nullable=False),

@@ -16,8 +16,10 @@ from incidents import clocks, errors, following, lifecycle, moves, rows, schema,
 from incidents.changes import Changes
 from incidents.models import (
     MACHINE,
+    Duty,
     EntryKind,
     Incident,
+    Json,
     Person,
     RolloutState,
     RunState,
@@ -127,16 +129,24 @@ class Incidents(Changes):
                 timeline.append(tx, incident, draft, person)
             return rows.get_incident(tx, incident)
 
-    def own(self, incident: int, person: Person) -> Incident:
-        """Make a person the commander."""
+    def own(
+        self,
+        incident: int,
+        person: Person,
+        duty: Duty = Duty.COMMANDER,
+        handover: Json | None = None,
+    ) -> Incident:
+        """Give a person a duty; `handover` is where things stand, told when it changes hands."""
         with self._store.write() as tx:
             before = rows.lock_incident(tx, incident)
             moves.heard(tx, before, person)
-            if before.commander != person:
-                moves.put(tx, incident, commander=person)
-                was = str(before.commander) if before.commander else None
-                content = {"from": was, "to": str(person)}
-                timeline.append(tx, incident, Draft(EntryKind.OWNER, content), person)
+            had: Person | None = getattr(before, duty.value)
+            if had != person:
+                moves.put(tx, incident, **{duty.value: person})
+                content = {"from": str(had) if had else None, "to": str(person)}
+                told = {"handover": handover} if had and handover else {}
+                content_of_duty = content | {"duty": duty.value} | told
+                timeline.append(tx, incident, Draft(EntryKind.OWNER, content_of_duty), person)
             return rows.get_incident(tx, incident)
 
     def change_severity(self, incident: int, severity: Severity, person: Person) -> Incident:

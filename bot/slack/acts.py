@@ -8,8 +8,9 @@ is begun again: the act itself is made once, under the event's meaning.
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from urllib.parse import parse_qs, urlsplit
 
 from bot.hearing import Hearing
 from bot.journal import Journal
@@ -24,6 +25,7 @@ from bot.slack.place import Place, conversation
 from incidents import errors
 from incidents.inbox import InboxItem
 from incidents.models import Answer, Person, Platform, TimelineEntry
+from incidents.quotes import Quote
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ LONGEST_WAIT = timedelta(seconds=30)
 ANSWER_TRIES = 3
 LOOKS = 10  # for the entry of a message that was posted this very moment
 BETWEEN_LOOKS = 0.3
+DUE = timedelta(days=7)  # of an action item that names no day
 SLACK = Platform.SLACK
 
 
@@ -111,7 +114,8 @@ class Acts:
             case Kind.HOME:
                 await self.asking.publish(one.user, await self._home(person))
             case Kind.EDITED | Kind.DELETED:
-                pass
+                text = one.text if one.kind is Kind.EDITED else None
+                await asyncio.to_thread(self.hearing.reworded, _key(one), text, person)
 
     # --- words
 
@@ -164,6 +168,7 @@ class Acts:
     async def _reacted(self, one: Inbound, person: Person, key: str) -> None:
         answer = _answer(one.text)
         if answer is None:
+            await self._marked(one, person)
             return
         entry = await self._shown(one)
         turn = self.hearing.reaction if one.kind is Kind.REACTION else self.hearing.reaction_gone
@@ -173,6 +178,37 @@ class Acts:
         said = await self.line.take(wish)
         if not said.accepted:
             await self._tell(one, said)
+
+    async def _marked(self, one: Inbound, person: Person) -> None:
+        """Take a message into the timeline by an emoji; taking the emoji away changes nothing."""
+        as_note = one.text in registry.NOTE_EMOJI
+        if one.kind is not Kind.REACTION or not (as_note or one.text in registry.ACTION_EMOJI):
+            return
+        if not await self._tells(one.channel):
+            return
+        link = await self.asking.permalink(one.channel, one.message)
+        thread = thread_in(link)
+        incident = await self._incident(Place(one.channel, thread or one.message))
+        if incident is None:
+            return  # elsewhere people may mark what they like
+        message = await self.asking.message(one.channel, one.message, thread)
+        if message is None or not message.get("text"):
+            await self._tell(one, Said("There is no text in that message to note.", False))
+            return
+        said_at = datetime.fromtimestamp(float(one.message), UTC)
+        author = f"{SLACK}:{message.get('user') or message.get('bot_id')}"
+        quote = Quote(_key(one), inbound.plain(str(message["text"])), author, said_at, link)
+        said = await self.line.take(
+            self.hearing.quote(incident, quote, person)
+            if as_note
+            else self.hearing.action(incident, quote, person, datetime.now(UTC) + DUE)
+        )
+        if not said.accepted:
+            await self._tell(one, said)
+
+    async def _tells(self, channel: str) -> bool:
+        """Tell whether any incident is told in a channel, before Slack is asked about it."""
+        return await asyncio.to_thread(self.hearing.deliveries.tells_in, SLACK.value, channel)
 
     async def _shown(self, one: Inbound) -> TimelineEntry | None:
         """Return what a message shows; one posted this very moment is waited for."""
@@ -214,6 +250,15 @@ class Acts:
                     log.info("an answer went another way: %s", error.message)
                     break
         log.warning("nobody could be told: %s", said.text)
+
+
+def thread_in(permalink: str) -> str:
+    """Return the head of the thread that a message's address names, empty for none."""
+    return next(iter(parse_qs(urlsplit(permalink).query).get("thread_ts", ())), "")
+
+
+def _key(one: Inbound) -> str:
+    return f"{SLACK} {one.channel} {one.message}"
 
 
 def _answer(emoji: str) -> Answer | None:

@@ -36,6 +36,8 @@ def incident(one: Incident) -> Json:
         "mitigated_at": _at(one.mitigated_at),
         "resolved_at": _at(one.resolved_at),
         "commander": None if one.commander is None else str(one.commander),
+        "operations": None if one.operations is None else str(one.operations),
+        "communications": None if one.communications is None else str(one.communications),
         "needs_human": one.needs_human,
         "drill": one.drill,
     }

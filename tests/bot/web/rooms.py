@@ -60,6 +60,7 @@ def room_of(world: World, **values: object) -> Room:
         access=lambda: world.access,
         now=world.store.now,
         once=Once(world.inbox),
+        action_items=world.action_items,
     )
     made = Room(
         incidents=world.incidents,
