@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot import recovery
@@ -29,6 +29,7 @@ from bot.slack.app import EVENTS_PATH, Account, Slack
 from bot.web import app as web_app
 from bot.web import room, server
 from bot.web.port import WebPort
+from incidents import walls
 from incidents.approvals import Approvals
 from incidents.deliveries import Deliveries
 from incidents.inbox import Inbox
@@ -72,6 +73,8 @@ def run(settings: BotSettings) -> None:
         chat = account is not None
         access = Access(services, chat_configured=chat, identities=Identities(store).all())
         bot = compose(store, access, key, hosts(settings), account)
+        found = replace(bot.room, sandbox=lambda: walls.read(settings.folder))
+        bot = replace(bot, room=found)
         with (
             contextlib.closing(server.bind(settings.web_host, settings.web_port)) as bound,
             _announced(settings.folder, bound),

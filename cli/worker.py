@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from agents import sandbox
 from cli.settings import read
-from incidents import crash, errors
+from incidents import crash, errors, walls
 from workers import jobs, office
 from workers import worker as working
 from workers.settings import WorkerSettings
@@ -30,6 +31,16 @@ def worker(
     if settings.redis_url is None:
         raise errors.BadSettings("A worker needs REDIS_URL; `halon up` sets it by itself.")
     crash.arm_from_environment(os.environ)
+    _probe(settings)
     # RQ refuses a name that it thinks alive: in a container every life has the same host and pid.
     name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}-{secrets.token_hex(4)}"
     working.run(queue, jobs.connect(settings.redis_url), name)
+
+
+def _probe(settings: WorkerSettings) -> None:
+    """Say which sandbox works here, for /healthz; stages fail with the same reason."""
+    try:
+        found = walls.Walls(sandbox.choose(settings.sandbox).name)
+    except sandbox.SandboxUnavailable as error:
+        found = walls.Walls(None, error.message)
+    walls.write(settings.folder.absolute(), found)

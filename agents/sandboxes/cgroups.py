@@ -29,7 +29,7 @@ def made(limits: contract.Limits) -> Iterator[list[str]]:
             name = f"halon-{os.getpid()}-{next(_numbers)}"
             for controller, file, value in (
                 ("pids", "pids.max", limits.processes),
-                ("memory", "memory.limit_in_bytes", limits.memory_bytes),
+                ("memory", "memory.limit_in_bytes", limits.total_memory_bytes),
             ):
                 _sweep(MOUNT / controller)
                 _make(MOUNT / controller / name, file, value, folders)

@@ -28,9 +28,15 @@ class Limits:
     """What one command may use; `seconds` is wall time from the command's start."""
 
     seconds: float
+    # Of each process.
     memory_bytes: int = 2048 * MIB
     processes: int = 256
+    # Of everything together: the processes' own, and what lies in scratch folders.
+    total_memory_bytes: int = 2048 * MIB
     file_bytes: int = 256 * MIB
+    # Of all files in the tree together, and their number, folders included.
+    disk_bytes: int = 2048 * MIB
+    files: int = 200_000
     # Head and tail are kept, the middle is counted and left out.
     output_bytes: int = 4 * MIB
 

@@ -8,6 +8,8 @@ kernel keeps outside of namespaces (keys, sockets of virtual machines) is closed
 
 from __future__ import annotations
 
+# `signal` itself imports enum and re, which would cost as much as all the rest of this program.
+import _signal as signal  # type: ignore[import-not-found]
 import ctypes
 import marshal
 import os
@@ -16,7 +18,7 @@ import struct
 import sys
 import time
 
-# Importing `typing` and `signal` would double the start of this program, which every command pays.
+# Importing `typing` would lengthen the start of this program, which every command pays.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -26,18 +28,33 @@ SECCOMP_MODE_FILTER = 2
 SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
 SIG_DFL = 0
 POLL_SECONDS = 0.004
+WATCH_SECONDS = 0.1
+PAGE = 4096
 TAIL_BYTES = 600
 LISTENING = "0A"
 
 # By machine: the kernel's name of it (AUDIT_ARCH_*), `socket`, and the calls that are not there:
 # add_key, request_key and keyctl reach the keys of whoever started Halon; io_uring opens sockets
-# past this filter; bpf, perf_event_open and userfaultfd are for attacking kernels.
+# past this filter; bpf, perf_event_open and userfaultfd are for attacking kernels; openat2 hides
+# its mode from this filter.
 CALLS = {
-    "x86_64": (0xC000003E, 41, (248, 249, 250, 425, 321, 298, 323)),
-    "aarch64": (0xC00000B7, 198, (217, 218, 219, 425, 280, 241, 282)),
+    "x86_64": (0xC000003E, 41, (248, 249, 250, 425, 321, 298, 323, 437)),
+    "aarch64": (0xC00000B7, 198, (217, 218, 219, 425, 280, 241, 282, 437)),
 }
+# The calls that give a file its mode, with the argument that says it (and, for `open` and `openat`,
+# the one with O_CREAT, without which the mode means nothing): chmod, fchmod, fchmodat, fchmodat2,
+# mknod, mknodat, creat, open, openat. What a command writes belongs to Halon's user on disk, and as
+# root that is root: a set-user-id file of a command's would be a way out for any user of the host.
+MODES = {
+    "x86_64": (
+        *((90, 1, 0), (91, 1, 0), (268, 2, 0), (452, 2, 0), (133, 1, 0), (259, 2, 0)),
+        *((85, 1, 0), (2, 2, 1), (257, 3, 2)),
+    ),
+    "aarch64": ((52, 1, 0), (53, 2, 0), (452, 2, 0), (33, 2, 0), (56, 3, 2)),
+}
+SET_ID, O_CREAT_OR_TMPFILE = 0o6000, 0o100 | 0o20000000
 FAMILIES = (1, 2, 10, 16)  # unix, IPv4, IPv6, netlink: each has its network namespace
-ENOSYS, EAFNOSUPPORT = 38, 97
+EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
 
 
 def say(result: int, *words: object) -> None:
@@ -69,6 +86,8 @@ def close_calls() -> None:
     lines += [(load, 0, 0, 0), (below, 0, 1, 0x40000000), (back, 0, 0, refuse | ENOSYS)]
     for number in absent:
         lines += [(equal, 0, 1, number), (back, 0, 0, refuse | ENOSYS)]
+    for number, mode, flags in MODES[os.uname().machine]:
+        lines += mode_lines(number, mode, flags, refuse | EPERM)
     # The first argument of `socket`, of which the kernel reads the lower half.
     lines += [(equal, 1, 0, socket), (back, 0, 0, allow), (load, 0, 0, 16)]
     for family in FAMILIES:
@@ -89,6 +108,16 @@ def close_calls() -> None:
             raise OSError(ctypes.get_errno(), "system calls cannot be closed")
 
 
+def mode_lines(number: int, mode: int, flags: int, refused: int) -> list[tuple[int, int, int, int]]:
+    """Give the filter that refuses one call with a set-user-id or set-group-id mode."""
+    load, equal, has, back = 0x20, 0x15, 0x45, 0x06
+    made = [(load, 0, 0, 16 + 8 * flags), (has, 0, 3, O_CREAT_OR_TMPFILE)] if flags else []
+    after = [(load, 0, 0, 16 + 8 * mode), (has, 0, 1, SET_ID), (back, 0, 0, refused)]
+    body = [*made, *after]
+    # The number of the call is loaded again for the lines that follow.
+    return [(equal, 0, len(body), number), *body, (load, 0, 0, 0)]
+
+
 def start(argv: list[str], spec: dict[str, Any], output: int | None) -> int:
     """Fork and execute a command in a session of its own; it ends with 127 or 126 if it cannot."""
     pid = os.fork()
@@ -101,6 +130,7 @@ def start(argv: list[str], spec: dict[str, Any], output: int | None) -> int:
         if output is not None:
             os.dup2(output, 1)
             os.dup2(output, 2)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         # Python ignores these two, and an ignored signal would stay ignored in the command.
         for number in (SIGPIPE, SIGXFSZ):
             ctypes.CDLL(None).signal(number, SIG_DFL)
@@ -186,11 +216,62 @@ def start_stand_in(stand_in: dict[str, Any], spec: dict[str, Any]) -> tuple[int,
         time.sleep(POLL_SECONDS)
 
 
-def wait_for(pid: int, stand_ins: dict[int, tuple[str, int]]) -> tuple[int, float, int, str]:
+def resident() -> int:
+    """Give the bytes of memory that all processes of this sandbox hold together."""
+    total = 0
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/statm") as fields:  # noqa: PTH123
+                    words = fields.read().split()
+            except OSError:
+                continue
+            total += (int(words[1]) - int(words[2])) * PAGE
+    return total
+
+
+def apportioned() -> int:
+    """Give the same with pages that processes share counted once; slow, so only when in doubt."""
+    total = 0
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/smaps_rollup") as lines:  # noqa: PTH123
+                total += sum(int(li.split()[1]) for li in lines if li.startswith("Pss_Anon"))
+        except (OSError, IndexError, ValueError):
+            continue
+    return total * 1024
+
+
+def excess(spec: dict[str, Any]) -> str:
+    """Tell what the processes and scratch folders take too much of together, if anything."""
+    scratch, files = 0, 0
+    for folder in spec["scratch"]:
+        found = os.statvfs(folder)
+        scratch += (found.f_blocks - found.f_bfree) * found.f_frsize
+        files += found.f_files - found.f_ffree
+    # Each costs the kernel about a kilobyte, which no limit on bytes counts.
+    if files > spec["most_files"]:
+        return f"it made more than {spec['most_files']} files in its scratch folders"
+    allowed = spec["total_memory"] - scratch
+    if resident() > allowed and apportioned() > allowed:
+        return f"it used more than {spec['total_memory'] >> 20} MiB of memory"
+    return ""
+
+
+def wait_for(
+    pid: int, stand_ins: dict[int, tuple[str, int]], spec: dict[str, Any]
+) -> tuple[int, float, int, str]:
     """Reap until the command ends: wait status, CPU seconds, peak KiB, and what went wrong."""
-    cpu, peak = 0.0, 0
+    cpu, peak, walled = 0.0, 0, spec["kind"] != "none"
     while True:
-        done, status, usage = os.wait4(-1, 0)
+        done, status, usage = os.wait4(-1, os.WNOHANG)
+        if not done:
+            signal.sigtimedwait([signal.SIGCHLD], WATCH_SECONDS)
+            if walled and (problem := excess(spec)):
+                return -1, cpu, peak, problem
+            continue
         if done in stand_ins:
             name, output = stand_ins[done]
             return -1, cpu, peak, f"stand-in {name!r} {ended(status)} too early: {tail(output)}"
@@ -204,6 +285,7 @@ def run(spec: dict[str, Any], result: int) -> None:
     """Run the stand-ins and the command of `spec`, and write the report to `result`."""
     os.set_inheritable(result, False)
     hide()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     stand_ins: dict[int, tuple[str, int]] = {}
     try:
         for stand_in in spec["setup"]:
@@ -216,7 +298,7 @@ def run(spec: dict[str, Any], result: int) -> None:
                 return
         began = time.monotonic()
         say(result, "started")
-        status, cpu, peak, problem = wait_for(start(spec["argv"], spec, None), stand_ins)
+        status, cpu, peak, problem = wait_for(start(spec["argv"], spec, None), stand_ins, spec)
         if problem:
             say(result, "problem", problem)
             return

@@ -20,14 +20,17 @@ MS_BIND, MS_REC, MS_SLAVE = 4096, 16384, 1 << 19
 MNT_DETACH = 2
 
 MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+MOUNT_ATTR_IDMAP = 0x100000
+AT_FDCWD, AT_RECURSIVE, AT_EMPTY_PATH = -100, 0x8000, 0x1000
+OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 
+PR_SET_DUMPABLE = 4
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_CHILD_SUBREAPER = 1, 24, 36
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 
 SYS_PIVOT_ROOT = 155 if os.uname().machine == "x86_64" else 41
 SYS_CAPSET = 126 if os.uname().machine == "x86_64" else 91
-SYS_MOUNT_SETATTR = 442
+SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_MOUNT_SETATTR = 428, 429, 442
 SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 444, 445, 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
@@ -94,6 +97,42 @@ def restrict_mount(target: str, attributes: int, *, recursive: bool) -> None:
         ctypes.c_size_t(ctypes.sizeof(value)),
     )
     _checked(code, f"mount_setattr {target}")
+
+
+def open_tree(path: str) -> int:
+    """Clone the mounts at and below a path into a descriptor, attached nowhere (Linux 5.2)."""
+    flags = OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
+    code = _libc.syscall(
+        ctypes.c_long(SYS_OPEN_TREE), ctypes.c_int(AT_FDCWD), path.encode(), ctypes.c_uint(flags)
+    )
+    return _checked(code, f"open_tree {path}")
+
+
+def map_owners(tree: int, user_namespace: int) -> None:
+    """Show the owners of a cloned tree as a user namespace maps them (Linux 5.12)."""
+    value = MountAttributes(attr_set=MOUNT_ATTR_IDMAP, userns_fd=user_namespace)
+    code = _libc.syscall(
+        ctypes.c_long(SYS_MOUNT_SETATTR),
+        ctypes.c_int(tree),
+        b"",
+        ctypes.c_uint(AT_EMPTY_PATH | AT_RECURSIVE),
+        ctypes.byref(value),
+        ctypes.c_size_t(ctypes.sizeof(value)),
+    )
+    _checked(code, "mount_setattr")
+
+
+def move_mount(tree: int, target: str) -> None:
+    """Attach a cloned tree to a path."""
+    code = _libc.syscall(
+        ctypes.c_long(SYS_MOVE_MOUNT),
+        ctypes.c_int(tree),
+        b"",
+        ctypes.c_int(AT_FDCWD),
+        target.encode(),
+        ctypes.c_uint(MOVE_MOUNT_F_EMPTY_PATH),
+    )
+    _checked(code, f"move_mount {target}")
 
 
 def pivot_root(new: str, old: str) -> None:

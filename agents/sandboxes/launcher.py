@@ -13,7 +13,7 @@ import marshal
 import os
 import sys
 
-from agents.sandboxes import inside, kernel, walls
+from agents.sandboxes import descent, inside, kernel, walls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ def kill_child(_number: int, _frame: object) -> None:
 
 def start(spec: dict[str, Any], result: int) -> int:
     """Fork the process that becomes the sandbox; it dies with us, even when we die at once."""
+    # Opened while we may still be root: a group is joined with the rights of whoever opened it.
+    groups = [os.open(f"{folder}/cgroup.procs", os.O_WRONLY) for folder in spec["cgroups"]]
+    if os.geteuid() == 0 and spec["kind"] != "none":
+        step_down(spec)
     if spec["kind"] == "namespaces":
         walls.leave()
     alive, alive_writer = os.pipe()
@@ -46,7 +50,9 @@ def start(spec: dict[str, Any], result: int) -> int:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, SIGKILL)
         if not os.read(alive, 1):
             os._exit(1)
-        join_cgroups(spec["cgroups"])
+        for fd in groups:
+            os.write(fd, b"0")
+            os.close(fd)
         become(spec, result)
         os._exit(0)
     except OSError as error:
@@ -67,12 +73,18 @@ def become(spec: dict[str, Any], result: int) -> None:
     inside.run(spec, result)
 
 
-def join_cgroups(folders: list[str]) -> None:
-    """Move this process into the control groups that were made for the command."""
-    for folder in folders:
-        fd = os.open(f"{folder}/cgroup.procs", os.O_WRONLY)
-        os.write(fd, b"0")
-        os.close(fd)
+def step_down(spec: dict[str, Any]) -> None:
+    """Become an unprivileged user, and let the sandbox find its mounts where that user can."""
+    wanted = [(source, mode == "rw") for source, _, mode in spec["mounts"] if mode != "link"]
+    places = descent.descend([*wanted, *((path, False) for path in spec["own"])])
+    spec["mounts"] = [
+        (source if mode == "link" else places.get(source, source), target, mode)
+        for source, target, mode in spec["mounts"]
+    ]
+    words = spec.get("bwrap", [])
+    for index, word in enumerate(words[:-1]):
+        if word in ("--bind", "--ro-bind"):
+            words[index + 1] = places.get(words[index + 1], words[index + 1])
 
 
 def file_arguments(files: list[tuple[str, str]]) -> list[str]:

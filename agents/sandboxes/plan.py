@@ -89,10 +89,15 @@ def specification(
         ],
         "limits": resource_limits(limits),
         "mounts": [(m.source, m.target, m.mode) for m in mounts(profile, needed)],
+        # Of Halon's own: what the variant itself must be able to read as an unprivileged user.
+        "own": [],
         "etc": [path for path in ETC if os.path.lexists(path)],
         "files": list(FILES),
         "tmp_bytes": TMP_BYTES,
         "processes": limits.processes,
+        "total_memory": limits.total_memory_bytes,
+        "scratch": ["/tmp", HOME, "/dev/shm"],  # noqa: S108 - inside the sandbox
+        "most_files": limits.files,
     }
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.sandboxes import capture, cgroups, contract
+from agents.sandboxes import capture, cgroups, contract, disk
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOT = (
@@ -91,7 +91,9 @@ def run(
     setup_seconds = sum(stand_in["seconds"] for stand_in in spec["setup"])
     with cgroups.made(limits) as folders:
         spec = {**spec, "argv": list(argv), "cgroups": folders, "parent": os.getpid()}
-        timed_out = _stream(spec, START_SECONDS + setup_seconds, limits.seconds, streams, report)
+        watch = disk.Disk(Path(spec["cwd"]), limits) if _writes(spec) else None
+        start = START_SECONDS + setup_seconds
+        timed_out = _stream(spec, start, limits.seconds, streams, report, watch)
     if report.broken or (report.started_at is None and not report.problem):
         reason = report.broken or streams.stderr.text().strip() or "it did not start in time"
         raise contract.SandboxBroken(
@@ -99,6 +101,10 @@ def run(
             "Run `halon doctor`, or choose another sandbox with HALON_SANDBOX."
         )
     return _completed(name, argv, report, streams, timed_out=timed_out)
+
+
+def _writes(spec: dict[str, Any]) -> bool:
+    return any(target == spec["cwd"] and mode == "rw" for _, target, mode in spec["mounts"])
 
 
 def _completed(
@@ -125,7 +131,12 @@ def _completed(
 
 
 def _stream(
-    spec: dict[str, Any], start_seconds: float, seconds: float, streams: Streams, report: Report
+    spec: dict[str, Any],
+    start_seconds: float,
+    seconds: float,
+    streams: Streams,
+    report: Report,
+    watch: disk.Disk | None,
 ) -> bool:
     """Drive one launcher to its end; tell whether the deadline had to end it."""
     reader, writer = os.pipe()
@@ -149,7 +160,9 @@ def _stream(
         os.close(writer)
     with process, os.fdopen(reader, "rb", buffering=0) as reports:
         try:
-            return _follow(process, reports.fileno(), start_seconds, seconds, streams, report)
+            return _follow(
+                process, reports.fileno(), start_seconds, seconds, streams, report, watch
+            )
         finally:
             _end(process)
 
@@ -161,6 +174,7 @@ def _follow(
     seconds: float,
     streams: Streams,
     report: Report,
+    watch: disk.Disk | None,
 ) -> bool:
     assert process.stdout is not None  # noqa: S101 - both were asked for as pipes
     assert process.stderr is not None  # noqa: S101
@@ -176,10 +190,16 @@ def _follow(
                     return True
                 timed_out, deadline = True, time.monotonic() + END_SECONDS
                 _tell(process)
-            for key, _ in selector.select(max(0.0, left)):
+            wait = left if watch is None else min(left, disk.EVERY_SECONDS)
+            for key, _ in selector.select(max(0.0, wait)):
                 _take(selector, key, streams)
+            if watch is not None and (problem := watch.problem()):
+                report.problem, watch = problem, None
+                _tell(process)
             if report.started_at is not None and not was_started and not timed_out:
                 was_started, deadline = True, report.started_at + seconds
+    if watch is not None:
+        report.problem = watch.last() or report.problem
     return timed_out
 
 

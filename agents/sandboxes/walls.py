@@ -2,9 +2,7 @@
 
 Called by the launcher, in process 1 of the new namespaces, with the standard library only.
 It must build everything or raise OSError: a command never runs behind half a wall.
-As root the command keeps root's id on disk (inside it is user 1000 without any capability): another
-user could not write the tree, which root owns. Everything else of the host that is mounted is
-read-only, /proc/sys too, so only the tree can be changed.
+Everything of the host that is mounted is read-only, /proc/sys too, so only the tree can be changed.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ NAMESPACES = (
     | kernel.CLONE_NEWCGROUP
 )
 USER = 1000
+SHARED_BYTES = 64 * 1024 * 1024
 # A tmpfs may be mounted over any folder in a private mount namespace; this one exists everywhere.
 STAGE = "/tmp"  # noqa: S108 - only a mount point, nothing of the host's folder is touched
 NEW, OLD = "/new", "/old"
@@ -127,7 +126,7 @@ def _devices() -> None:
         kernel.mount(f"{OLD}/dev/{name}", target, flags=kernel.MS_BIND)
     for name, to in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{to}", f"{NEW}/dev/{name}")  # noqa: PTH211
-    _scratch("/dev/shm", 0o1777, 64 * 1024 * 1024)  # noqa: S108 - inside the new root
+    _scratch("/dev/shm", 0o1777, SHARED_BYTES)  # noqa: S108 - inside the new root
 
 
 def _scratch(path: str, mode: int, size: int) -> None:

@@ -185,10 +185,12 @@ class WarRoom:
             ages, database = dict[str, float | None](), False
         stale = sorted(name for name, age in ages.items() if age and age > STALE_SECONDS)
         found = {name: trouble() for name, trouble in self.room.troubles.items()}
+        walls = await asyncio.to_thread(self.room.sandbox)
+        found["sandbox"] = (walls.reason or None) if walls else None
         troubles = {name: why for name, why in found.items() if why is not None}
         whole = database and not stale and not troubles
         said = {"ok": whole, "database": database, "seconds_since": ages, "stale": stale}
-        said |= {"troubles": troubles}
+        said |= {"troubles": troubles, "sandbox": walls.name if walls else None}
         return JSONResponse(said, 200 if whole else 503)
 
     def _ages(self) -> dict[str, float | None]:

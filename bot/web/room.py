@@ -24,6 +24,7 @@ from incidents.rollouts import Rollouts
 from incidents.service import Incidents
 from incidents.stages import Stages
 from incidents.timeline import Timeline
+from incidents.walls import Walls
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -87,3 +88,5 @@ class Room:
     troubles: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)
     # Paths that answer for themselves: their requests are signed, and no browser's.
     doors: Mapping[str, ASGIApp] = field(default_factory=dict)
+    # What the workers of this machine found; None while none has started.
+    sandbox: Callable[[], Walls | None] = lambda: None

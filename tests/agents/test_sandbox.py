@@ -656,11 +656,7 @@ print(json.dumps([done.stdout, done.stderr, bounded.stdout]))
 @pytest.mark.parametrize("name", ["bubblewrap", "namespaces"])
 def test_an_ordinary_user_has_the_same_walls(open_tree: Path, name: str) -> None:
     available(name)
-    system = services.need(readable_python(), "a system Python 3.11 that everyone may run")
-    argv = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
-    if subprocess.run([*argv, "test", "-r", str(ROOT / "agents")], check=False).returncode:
-        pytest.skip("an ordinary user may not read this checkout")
-    argv += [str(system), "-B", "-c", AS_NOBODY, name, str(open_tree)]
+    argv = [*ordinary_python(), "-c", AS_NOBODY, name, str(open_tree)]
 
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
 
@@ -670,6 +666,15 @@ def test_an_ordinary_user_has_the_same_walls(open_tree: Path, name: str) -> None
     assert "cannot touch '/usr/x'" in stderr
     assert "True\n" == bounded
     assert NOBODY == (open_tree / "x").stat().st_uid
+
+
+def ordinary_python() -> list[str]:
+    """How root starts a Python as user nobody."""
+    system = services.need(readable_python(), "a system Python 3.11 that everyone may run")
+    argv = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+    if subprocess.run([*argv, "test", "-r", str(ROOT / "agents")], check=False).returncode:
+        pytest.skip("an ordinary user may not read this checkout")
+    return [*argv, str(system), "-B"]
 
 
 def readable_python() -> Path | None:

@@ -13,6 +13,7 @@ from bot.web import seen
 from incidents.models import ApprovalState, Severity, Stage
 from incidents.policy import OPERATOR, Access
 from tests.bot.web import rooms
+from incidents.walls import Walls
 from tests.incidents.builders import START, World
 
 
@@ -268,6 +269,25 @@ def test_health_says_who_has_fallen_silent(world: World) -> None:
 
     assert (503, ["poster"]) == (answer.status_code, answer.json()["stale"])
     assert {"poster": 90.0, "controller": None} == answer.json()["seconds_since"]
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "trouble"),
+    [
+        (None, 200, {}),
+        (Walls("bubblewrap"), 200, {}),
+        (Walls(None, "No sandbox works here."), 503, {"sandbox": "No sandbox works here."}),
+    ],
+)
+def test_health_says_which_sandbox_the_workers_found(
+    world: World, found: Walls | None, status: int, trouble: dict[str, str]
+) -> None:
+    room = rooms.room_of(world, sandbox=lambda: found)
+    with rooms.running(room) as (address, _):
+        answer = httpx.get(f"{address}/healthz")
+
+    assert (status, trouble) == (answer.status_code, answer.json()["troubles"])
+    assert (found.name if found else None) == answer.json()["sandbox"]
 
 
 def test_a_mistake_of_ours_is_a_page_that_says_what_to_do(world: World) -> None:
