@@ -12,8 +12,8 @@ from bot.port import Message, Tone
 from bot.web import seen
 from incidents.models import ApprovalState, Severity, Stage
 from incidents.policy import OPERATOR, Access
-from tests.bot.web import rooms
 from incidents.walls import Walls
+from tests.bot.web import rooms
 from tests.incidents.builders import START, World
 
 
