@@ -71,6 +71,8 @@ class Case:
     reproduce: Command | None = None
     prepare: Command | None = None
     recorded: str | None = None  # a JSONL file of recorded requests inside the repository
+    # Files that stand over the revision: fixes of ours that wait uncommitted in the working tree.
+    overlay: tuple[tuple[str, bytes], ...] = ()
     read_only: tuple[Path, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     changes: tuple[models.Change, ...] = ()

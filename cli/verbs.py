@@ -24,6 +24,7 @@ MODULES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "cli.controller": ("controller",),
         "cli.host": ("host",),
         "cli.diagnose": ("diagnose", "fix"),
+        "cli.hotfix": ("hotfix",),
         "cli.judge": ("judge",),
         "cli.desk": ("say", "rollback", "changed", "incident", "token"),
     }

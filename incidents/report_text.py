@@ -21,6 +21,7 @@ TEMPLATES = {
     "test": "test.md.j2",
     "plan": "plan.md.j2",
     "review": "review.md.j2",
+    "hotfix": "hotfix.md.j2",
 }
 HIDDEN = ("Cc", "Cf", "Cs", "Co")  # control, direction and zero width, half pairs, private use
 # The signs that would steer Markdown or a chat where they stand, and no others: people edit the

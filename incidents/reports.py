@@ -163,6 +163,8 @@ class RemedyKind(StrEnum):
     CONFIG = "config restore"
     GUARD = "guard"
     EDIT = "edit"
+    CATCH = "catch"  # of the hotfix protocol alone: the error is caught where it is raised
+    RESTORE = "restore"  # one file's part of a change taken back
 
 
 class Check(Frozen):
@@ -223,6 +225,41 @@ class NoPatch(Frozen):
     gaps: tuple[str, ...] = ()
     seconds: float = 0.0
     cost: Decimal = Decimal(0)
+
+
+class Hotfix(Frozen):
+    """The emergency's containment: what stops the bleeding, how it was proved, how to undo it."""
+
+    kind: Literal["hotfix"] = "hotfix"
+    engine: str
+    contained: bool
+    summary: str  # one sentence: what was done, or why nothing was
+    failure: str = ""  # what was seen to fail, as "KeyError: 'x' in app/cart.py:12"
+    command: str = ""  # the configured command that shows it
+    before: str = ""
+    after: str = ""
+    suite: str = ""  # what the rest of the tests said
+    where: str = ""  # the sandbox that it ran in
+    patch: Patch | None = None
+    tried: tuple[str, ...] = ()
+    follow_up: str = ""  # proposed, never filed by itself
+    gaps: tuple[str, ...] = ()
+    tracker: str | None = None  # the HOTFIX file, where there is one
+    written: bool = False  # whether the fix lies in the tracker's working tree
+    dropped: bool = False  # taken out of the tree again
+    not_written: str = ""  # why it does not, though it was proved
+    now: tuple[tuple[str, str], ...] = ()  # what a person can type: (what for, the line)
+    steps: tuple[str, ...] = ()  # Markdown of ours; values in it are code spans
+    undo: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()  # what happened to it afterwards, one line each
+    seconds: float = 0.0
+    cost: Decimal = Decimal(0)
+
+    @model_validator(mode="after")
+    def _contained_has_a_patch(self) -> Self:
+        if self.contained and self.patch is None:
+            raise ValueError("what is contained has a patch")
+        return self
 
 
 class Category(StrEnum):
@@ -339,15 +376,13 @@ class Review(Frozen):
     cost: Decimal = Decimal(0)
 
 
-Report = Diagnosis | Patch | NoPatch | TestReport | DeploymentPlan | Review
+Report = Diagnosis | Patch | NoPatch | TestReport | DeploymentPlan | Review | Hotfix
 
 
 class ReportBox(Frozen):
     """Reads any stored report back into its type."""
 
-    report: Diagnosis | Patch | NoPatch | TestReport | DeploymentPlan | Review = Field(
-        discriminator="kind"
-    )
+    report: Report = Field(discriminator="kind")
 
 
 def load(content: dict[str, object]) -> Report:

@@ -8,7 +8,7 @@ login is handled.
 import ast
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from agents.builtin import pins, suspects, traces
@@ -64,12 +64,17 @@ def build(bench: Workbench, scene: Scene, head: str, incident: str) -> Guard | s
     path, line = located[0].file, located[0].frame.line
     if not path.endswith(".py"):
         return "guards are written for Python only"
-    if any(fnmatch.fnmatch(path, pattern) for pattern in bench.case.protected):
+    if protected(path, bench.case.protected):
         return f"{path} is protected"
     content = bench.repository.show(head, path)
     if content is None:
         return f"{path} cannot be read"
     return _guarded(content, path, line, scene.target.exception, scene.target.message, incident)
+
+
+def protected(path: str, patterns: Sequence[str]) -> bool:
+    """Tell whether the operator spares a path."""
+    return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
 
 
 def _guarded(
@@ -82,14 +87,14 @@ def _guarded(
     place = _find(module, line, exception, message)
     if isinstance(place, str):
         return place
-    delicate = _delicate(path, place.function)
-    if delicate:
-        return delicate
+    if refused := delicate(path, place.function):
+        return refused
     log_line = f"containment {incident}: {place.what} in {place.function.name}"
     return Guard(path, line, place.what, _edited(content, module, place, log_line), log_line)
 
 
-def _find(module: ast.Module, line: int, exception: str, message: str) -> Place | str:
+def function_at(module: ast.Module, line: int) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """Return the innermost function around a line."""
     function = None
     for node in ast.walk(module):
         inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
@@ -97,7 +102,12 @@ def _find(module: ast.Module, line: int, exception: str, message: str) -> Place 
         )
         if inside and (function is None or node.lineno > function.lineno):  # type: ignore[attr-defined]
             function = node
-    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+    return function if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) else None
+
+
+def _find(module: ast.Module, line: int, exception: str, message: str) -> Place | str:
+    function = function_at(module, line)
+    if function is None:
         return "the crashing line lies in no function"
     statement = next(
         (s for s in _statements(function) if s.lineno <= line <= (s.end_lineno or 0)), None
@@ -181,7 +191,8 @@ def _pure(node: ast.expr) -> bool:
     )  # fmt: skip
 
 
-def _delicate(path: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+def delicate(path: str, function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Return why a function is no place to go on with nothing, or an empty text."""
     if pins.testlike(path) or DELICATE.search(path) or DELICATE.search(function.name):
         return f"{function.name} in {path} handles data, money or access: no guard there"
     for node in ast.walk(function):
@@ -229,10 +240,11 @@ def _edited(content: bytes, module: ast.Module, place: Place, log_line: str) -> 
         f"({old} if {place.checked} else None)".encode(),
         content[end:],
     )
-    return _with_logging(b"".join(pieces), module, newline)
+    return with_logging(b"".join(pieces), module)
 
 
-def _with_logging(content: bytes, module: ast.Module, newline: str) -> bytes:
+def with_logging(content: bytes, module: ast.Module) -> bytes:
+    """Return an edited file with `import logging` at its head, where `module` had none."""
     for node in module.body:
         if isinstance(node, ast.Import) and any(
             item.name == "logging" and item.asname is None for item in node.names
@@ -247,5 +259,6 @@ def _with_logging(content: bytes, module: ast.Module, newline: str) -> bytes:
         if docstring or future:
             after = node.end_lineno or after
     lines = content.splitlines(keepends=True)
+    newline = "\r\n" if lines and lines[0].endswith(b"\r\n") else "\n"
     gap = [newline.encode()] if after else []
     return b"".join([*lines[:after], *gap, f"import logging{newline}".encode(), *lines[after:]])

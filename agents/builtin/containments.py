@@ -1,0 +1,208 @@
+"""Builds the ways to contain a failure in memory: settings, a revert, one file restored, a guard,
+a catch.
+
+Called by the hotfix role, which tries them from the smallest on. Nothing is run and nothing is
+written here; what cannot be built is noted with its reason.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from agents.builtin import catches, caution, guards, pins, suspects
+from agents.builtin.symptom import Symptom
+from agents.builtin.workbench import Workbench
+from agents.gitcalls import GitFailed
+from incidents.reports import RemedyKind
+
+WINDOW = 60  # commits that are asked whether they wrote the crashing lines
+SUSPECTS = 4
+FRAMES = 3
+MOST = 10
+# Of two that change as many lines, what ran before goes first.
+ORDER = (
+    RemedyKind.CONFIG,
+    RemedyKind.REVERT,
+    RemedyKind.RESTORE,
+    RemedyKind.GUARD,
+    RemedyKind.CATCH,
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is said of a candidate."""
+
+    title: str
+    why: str
+    risk: str
+    watch: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to contain: its tree, how many lines it changes, and the words that go with it."""
+
+    kind: RemedyKind
+    tree: str
+    size: int
+    words: Words
+    culprit: str | None = None
+
+
+@dataclass
+class Containments:
+    """The ways to contain one symptom, and why others could not be built."""
+
+    symptom: Symptom
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def bench(self) -> Workbench:
+        """The tools of this run."""
+        return self.symptom.bench
+
+    @property
+    def head(self) -> str:
+        """The broken revision."""
+        return self.symptom.head
+
+    def candidates(self) -> list[Candidate]:
+        """Return the ways to contain it, smallest first; what cannot be built is noted."""
+        made = [*self._taken_back(), *self._guarded(), *self._caught()]
+        seen: dict[str, Candidate] = {}
+        for item in made:
+            if item.size and item.tree not in seen:
+                seen[item.tree] = item
+        return sorted(seen.values(), key=lambda item: (item.size, ORDER.index(item.kind)))[:MOST]
+
+    def _sized(
+        self, kind: RemedyKind, tree: str, words: Words, culprit: str | None = None
+    ) -> Candidate:
+        diff = self.bench.repository.diff(self.head, tree, context=0)
+        rows = [row for row in diff.splitlines() if row[:1] in "+-"]
+        size = sum(not row.startswith(("+++", "---")) for row in rows)
+        return Candidate(kind, tree, size, words, culprit)
+
+    @property
+    def name(self) -> str:
+        """The incident's name in code and log."""
+        return self.bench.case.incident or "hotfix"
+
+    def _guarded(self) -> list[Candidate]:
+        assert self.symptom.scene is not None  # noqa: S101
+        scene = replace(self.symptom.scene, target=self.symptom.crash)
+        built = guards.build(self.bench, scene, self.head, self.name)
+        if isinstance(built, str):
+            self.refused.append(f"guard: {built}")
+            return []
+        return [self._contained(RemedyKind.GUARD, built)]
+
+    def _caught(self) -> list[Candidate]:
+        """Catch the error where it arises, else one or two calls further out."""
+        found: list[Candidate] = []
+        if self.symptom.crash is None or not self.symptom.located:
+            self.refused.append("catch: the crashing line lies in no tracked file of the service")
+            return []
+        for item in self.symptom.located[:FRAMES]:
+            path = item.file or ""
+            content = self.bench.repository.show(self.head, path)
+            if content is None or not path.endswith(".py") or self._is_protected(path):
+                self.refused.append(f"catch: {path} is not to be changed so")
+                continue
+            error = self.symptom.crash.exception
+            built = catches.build(content, path, item.frame.line, error, self.name)
+            if isinstance(built, str):
+                self.refused.append(f"catch: {built}")
+                continue
+            found.append(self._contained(RemedyKind.CATCH, built))
+        return found
+
+    def _is_protected(self, path: str) -> bool:
+        return guards.protected(path, self.bench.case.protected)
+
+    def _contained(self, kind: RemedyKind, built: guards.Guard) -> Candidate:
+        tree = self.bench.repository.tree_with(self.head, {built.path: built.content})
+        return self._sized(
+            kind,
+            tree,
+            Words(
+                title=f"containment: {built.what} in {built.path}:{built.line}",
+                why="It stops the error at the line where it happens; the cause stays.",
+                risk="medium: what crashed now goes on with nothing in that place",
+                watch=f"the log line {built.log_line!r}: each is a request that was contained",
+            ),
+        )
+
+    def _taken_back(self) -> list[Candidate]:
+        """Take back the latest changes of the crashing lines: settings, one file, or the whole."""
+        source = self.bench.source
+        window = source.window(None, self.head, WINDOW)
+        floor = window[0].sha if len(window) > 1 else None
+        words = suspects.words_of(self.symptom.crash.message) if self.symptom.crash else ()
+        ranked = suspects.rank(
+            source, head=self.head, good=floor, frames=self.symptom.located, words=words
+        )
+        found: list[Candidate] = []
+        for item in ranked[:SUSPECTS]:
+            found += self._without(item.commit.sha)
+        if not found:
+            self.refused.append("revert: no recent change of the crashing lines can be taken back")
+        return found
+
+    def _without(self, commit: str) -> list[Candidate]:
+        source, repository = self.bench.source, self.bench.repository
+        change = source.commit(commit)
+        said = f"{commit[:12]} ({change.subject[:60]})"
+        if caution.needs_a_human(change.paths):
+            self.refused.append(f"revert: {said} changes data, schema or dependencies")
+            return []
+        found: list[Candidate] = []
+        if not change.parents:
+            self.refused.append(f"revert: {said} is the first commit of its history")
+            return []
+        tree, conflicts = source.without(self.head, commit)
+        if tree is None:
+            why = f"later commits changed the same lines ({', '.join(conflicts[:3])})"
+            self.refused.append(f"revert: {said}: {why}")
+        else:
+            kept = self._kept_tests(tree)
+            title = f"Revert {commit[:12]}: {change.subject[:80]}"
+            told = self._old(title, "It is exactly that one change taken back.")
+            found.append(self._sized(RemedyKind.REVERT, kept, told, commit))
+        for kind, paths in self._parts(change.paths):
+            try:
+                diff = repository.diff(commit, change.parents[0], paths)
+                part = repository.apply(self.head, diff) if diff else None
+            except GitFailed:
+                continue
+            if part is not None:
+                title = f"Restore {', '.join(paths)} as before {commit[:12]}"
+                only = "Only this part of that change is taken back; the rest stays."
+                found.append(self._sized(kind, part, self._old(title, only), commit))
+        return found
+
+    def _old(self, title: str, why: str) -> Words:
+        crash = self.symptom.crash
+        return Words(
+            title=title,
+            why=why,
+            risk="low: these lines are what ran before; what the change brought is gone again",
+            watch=f"the number of {crash.exception if crash else 'errors'} in the log must fall",
+        )
+
+    def _kept_tests(self, tree: str) -> str:
+        """Return a tree with today's tests: a containment takes none away."""
+        paths = [path for path in self.bench.source.files(self.head) if pins.testlike(path)]
+        changed = {item.path for item in self.bench.repository.diff_trees(self.head, tree)}
+        tests = tuple(path for path in paths if path in changed)
+        return self.bench.source.pinned(tree, self.head, tests) if tests else tree
+
+    def _parts(self, paths: tuple[str, ...]) -> list[tuple[RemedyKind, list[str]]]:
+        parts: list[tuple[RemedyKind, list[str]]] = []
+        settings = [p for p in paths if suspects.CONFIG_FILE.search(p) and not pins.testlike(p)]
+        if settings and len(settings) < len(paths):
+            parts.append((RemedyKind.CONFIG, settings))
+        code = list(dict.fromkeys(item.file for item in self.symptom.located[:FRAMES] if item.file))
+        for path in code:
+            if path in paths and len(paths) > 1:
+                parts.append((RemedyKind.RESTORE, [path]))
+        return parts

@@ -1,0 +1,186 @@
+"""Finds the failure that a person's words speak of, by replaying what is configured.
+
+Called by the hotfix role. The words only choose among the configured commands, or name one known
+test; another program's trace, or a failure other than theirs, is said and left alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agents import case as cases
+from agents.builtin import clues, logs, pins, suspects, traces, trying
+from agents.builtin.clues import Clues
+from agents.builtin.failures import Failure, State
+from agents.builtin.reproduction import Mark, Replays
+from agents.builtin.scene import Scene
+from agents.builtin.traces import Located
+from agents.builtin.verdict import Replayed
+from agents.builtin.workbench import Workbench
+
+RUNS, MORE_RUNS = 2, 10
+
+
+@dataclass
+class Symptom:
+    """What the words say, what the replay shows of it, and where in the code it arises."""
+
+    bench: Workbench
+    head: str
+    clues: Clues
+    located: tuple[Located, ...] = ()
+    scene: Scene | None = None
+    crash: Failure | None = None  # the error in the service's code, where the replay shows one
+    gaps: list[str] = field(default_factory=list)
+
+    def find(self) -> str:
+        """Replay what is configured until it shows the failure; return why not, or nothing."""
+        files = self.bench.source.files(self.head)
+        self.located = suspects.locate(self.clues.frames, files)
+        foreign = self._foreign()
+        if foreign:
+            return foreign
+        shown: list[str] = []
+        for replays in self._commands():
+            scene = Scene(replays, self.bench.source.tree(self.head))
+            why = self._play(scene)
+            if not why:
+                self.scene = scene
+                self._place()
+                return ""
+            shown.append(f"`{replays.command}`: {why}")
+        if not shown:
+            return (
+                "no command is configured that could show it, and the file may not name one: set "
+                "`test` or `reproduce` of the service in halon.toml, or give `--test`"
+            )
+        return "; ".join(dict.fromkeys(shown))
+
+    def _foreign(self) -> str:
+        """Say so when a trace has frames and none of them is this repository's."""
+        trace = self.clues.trace
+        if trace is None or not trace.frames or self.located or self.clues.tests:
+            return ""
+        files = self.bench.source.files(self.head)
+        if any(item.file for item in traces.resolve(self.clues.frames, files)):
+            return ""  # a test's own frame: the configured test will show it
+        place = trace.frames[0]
+        return (
+            f"none of the {len(trace.frames)} frames of the trace lies in this repository (the "
+            f"nearest to the error is {place.path}:{place.line}): it is another program's, or "
+            "another revision's"
+        )
+
+    def _commands(self) -> list[Replays]:
+        case = self.bench.case
+        found = []
+        files = self.bench.source.files(self.head)
+        for name in clues.known_tests(self.clues.tests, files)[:1]:
+            argv = clues.narrowed(case.test.argv, name) if case.test else None
+            if argv is not None and case.test is not None:
+                found.append(self.bench.replays(cases.Command(argv, case.test.setup)))
+        if case.reproduce is not None:
+            requests = self._requests()
+            found.append(self.bench.replays(case.reproduce, requests=requests, replay=True))
+        if case.test is not None:
+            suite = trying.suite_replays(self.bench)
+            found += [suite] if suite is not None else []
+        return found
+
+    def _requests(self) -> Path | None:
+        """Return the failing requests of the words' own log lines, else of the service's logs."""
+        excerpt = self.bench.folder / "words.log"
+        excerpt.write_text(self.clues.words, encoding="utf-8", errors="replace")
+        for files in ((excerpt,), self.bench.case.logs):
+            if files:
+                failing = logs.read(files).failing
+                requests = self.bench.requests_file(failing)
+                if requests is not None:
+                    return requests
+        return None
+
+    def _play(self, scene: Scene) -> str:
+        """Replay one command on the broken tree; return why it does not show the failure."""
+        scene.replays.at_least([scene.head], RUNS)
+        runs = scene.replays.tally(scene.head)
+        states = {run.observed.state for run in runs}
+        if states == {State.PASSED} and self.clues.trace is None and len(runs) < MORE_RUNS:
+            scene.replays.at_least([scene.head], MORE_RUNS)
+            runs = scene.replays.tally(scene.head)
+        if all(run.observed.state is State.UNTESTABLE for run in runs):
+            return f"it cannot run here ({runs[0].observed.why[:200]})"
+        failing = [r for r in runs if r.observed.state in (State.FAILED, State.TIMED_OUT)]
+        if not failing:
+            return f"it passes {len(runs)} times of {len(runs)}"
+        scene.words = failing[0].completed.output
+        target = self._target(failing[0].observed.failures, scene.words)
+        if isinstance(target, str):
+            return target
+        scene.target = target
+        files = self.bench.source.files(self.head)
+        frames = [
+            item.file
+            for item in traces.resolve(suspects.of_output(scene.words), files)
+            if item.file is not None
+        ]
+        scene.pinned = pins.of_failure(target, scene.replays.command.argv, files, frames)
+        marks = trying.marks(scene, scene.head, RUNS)
+        steady = set(marks) == {Mark.BAD}
+        scene.replayed = Replayed.ALWAYS if steady else Replayed.SOMETIMES
+        if not steady:
+            scene.replays.at_least([scene.head], MORE_RUNS)
+            self.gaps.append("the failure comes and goes: it was replayed more often")
+        return ""
+
+    def _target(self, shown: tuple[Failure, ...], output: str) -> Failure | str:
+        """Return the failure that the words mean; another one is not theirs to mend."""
+        if not shown:
+            return "it fails without saying how"
+        trace = self.clues.trace
+        named = {name.rpartition("::")[2].rpartition(".")[2] for name in self.clues.tests}
+
+        def fits(item: Failure) -> int:
+            kind = trace is not None and trace.exception.rpartition(".")[2] == item.exception
+            test = any(name and name in item.test for name in named)
+            return 2 * int(test) + int(kind)
+
+        best = max(shown, key=fits)  # the first of those that fit equally
+        if fits(best) or trace is None or not trace.exception:
+            return best
+        # A replay over HTTP shows the error as a status: then the words' own trace says the rest.
+        if not best.test and self._speaks_of_it(output):
+            return best
+        return (
+            f"it fails in another way ({best}), not with {trace.exception}; nothing was done "
+            "about that"
+        )
+
+    def _speaks_of_it(self, output: str) -> bool:
+        trace = self.clues.trace
+        printed = {t.exception.rpartition(".")[2] for t in traces.parse(output)}
+        mine = trace.exception.rpartition(".")[2] if trace else ""
+        return not printed or mine in printed
+
+    def _place(self) -> None:
+        """Settle where the error arises: as the replay prints it, else as the words do."""
+        assert self.scene is not None and self.scene.target is not None  # noqa: S101, PT018
+        files = self.bench.source.files(self.head)
+        printed = traces.parse(self.scene.words)
+        frames = [frame for item in reversed(printed) for frame in item.frames]
+        found = suspects.locate([*frames, *suspects.of_output(self.scene.words)], files)
+        self.crash = self.scene.target
+        if not found and self.located:
+            self.scene.words = f"{self.scene.words}\n{self.clues.words}"
+            found = self.located
+            if self.clues.trace is not None:
+                self.crash = Failure(
+                    self.scene.target.test,
+                    self.clues.trace.exception.rpartition(".")[2],
+                    self.clues.trace.message,
+                )
+        self.located = found
+
+    def __str__(self) -> str:
+        what = str(self.crash or "the failure")
+        if self.located and self.located[0].file:
+            return f"{what} in {self.located[0].file}:{self.located[0].frame.line}"
+        return what

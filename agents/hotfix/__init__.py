@@ -1,0 +1,1 @@
+"""The hotfix protocol in a working tree: a tracker file in, an uncommitted fix out."""

@@ -1,0 +1,149 @@
+"""`halon hotfix`: contain a failure in a working tree, with no server, database or network.
+
+Registered by cli/main.py. `halon hotfix FILE` works one tracker, `--watch DIR` every one that
+appears, and `verify`, `drop` and `ship` go on with one. Exit 0: a report was produced, whatever it
+says; 3: it could not be worked, with one sentence on stderr.
+"""
+
+import json
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents import case as cases
+from agents import sandbox
+from agents.builtin import engine
+from agents.builtin.clues import Front
+from agents.hotfix import protocol
+from agents.hotfix.protocol import Protocol, Result
+from agents.hotfix.tree import WorkTree
+from cli import hotfix_setup
+from incidents import errors
+from workers import inbox
+
+CANNOT_RUN = 3
+ACTIONS = ("verify", "drop", "ship")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command("hotfix", rich_help_panel="Without a server")(hotfix)
+
+
+def hotfix(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[verify|drop|ship] FILE",
+            help="A HOTFIX-*.md file in a git working tree, with the traceback or what is known; "
+            "`verify` replays its fix again, `drop` takes it out, `ship` hands it to deploy.",
+        ),
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(help="Work every HOTFIX-*.md that appears in this folder."),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(help="The test command, where halon.toml has none for this tree."),
+    ] = None,
+    reproduce: Annotated[
+        str | None, typer.Option(help="The command that shows the failure; exit 0 means healthy.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="How long one hotfix may take.")
+    ] = protocol.SECONDS,
+    sandbox_name: Annotated[
+        str,
+        typer.Option(
+            "--sandbox",
+            envvar="HALON_SANDBOX",
+            help="Where the repository's code runs: auto, bubblewrap, namespaces or none.",
+        ),
+    ] = "auto",
+) -> None:
+    """Contain a failure at once: a proved fix, uncommitted, and how to check and undo it."""
+    action, file = _asked(words or [], watch)
+    try:
+        options = hotfix_setup.commands(test, reproduce)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+    def setup(here: WorkTree, front: Front) -> cases.Case:
+        return hotfix_setup.case(here, front, *options)
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="halon-") as folder:
+            builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
+            made = Protocol(builtin, setup, seconds)
+            if action == "watch":
+                _watch(made, [file])
+                return
+            result = _done(made, action, file)
+    except errors.HalonError as error:
+        typer.echo(" ".join(error.message.split()), err=True)
+        raise typer.Exit(CANNOT_RUN) from error
+    _say(result, as_json=as_json)
+
+
+def _asked(words: list[str], watch: Path | None) -> tuple[str, Path]:
+    if watch is not None:
+        if words:
+            raise typer.BadParameter("--watch takes a folder and no file")
+        if not watch.is_dir():
+            raise typer.BadParameter(f"there is no folder {str(watch)!r}", param_hint="--watch")
+        return "watch", watch
+    if len(words) == 1:
+        return "work", Path(words[0])
+    if len(words) == 2 and words[0] in ACTIONS:
+        return words[0], Path(words[1])
+    raise typer.BadParameter("name one file: halon hotfix [verify|drop|ship] FILE")
+
+
+def _watch(made: Protocol, folders: list[Path]) -> None:
+    def ended(path: Path, result: Result) -> None:
+        if result.new:
+            typer.echo(f"{path.name}: {' '.join(result.sentence.split())}")
+
+    watch = inbox.Watch(folders, made, lambda path: typer.echo(f"{path.name}: working"), ended)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: watch.stop.set())
+    typer.echo(f"Watching {', '.join(str(one) for one in folders)} for HOTFIX-*.md")
+    watch.run()
+
+
+def _done(made: Protocol, action: str, file: Path) -> Result:
+    if action == "verify":
+        return made.verify(file)
+    if action == "drop":
+        return made.drop(file)
+    return made.work(file, again=True)
+
+
+def _say(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        shown = result.report.model_dump(mode="json") if result.report else {}
+        typer.echo(
+            json.dumps(
+                shown
+                | {
+                    "file": str(result.path),
+                    "state": None if result.state is None else result.state.value,
+                    "said": result.sentence,
+                },
+                ensure_ascii=False,
+            )
+        )
+    elif result.fit:
+        typer.echo(result.sentence)
+        typer.echo(f"The whole is in {result.path}.")
+    if not result.fit:
+        where = "" if result.answered else " (the file could not be answered)"
+        typer.echo(" ".join(result.sentence.split()) + where, err=True)
+        raise typer.Exit(CANNOT_RUN)
