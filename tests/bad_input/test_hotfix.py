@@ -92,8 +92,12 @@ def test_a_file_that_somebody_writes_is_waited_for(
         with pytest.raises(tracker.StillWritten, match="still being written"):
             hotfixes.made(tmp_path).work(path, wait=0.5)
         assert "Trace" == text(path)
-        writer = threading.Timer(0.5, lambda: (file.write(hotfixes.TRACE[5:]), file.close()))
-        writer.start()
+
+        def finish() -> None:
+            file.write(hotfixes.TRACE[5:])
+            file.close()
+
+        threading.Timer(0.5, finish).start()
         result = hotfixes.made(tmp_path).work(path, wait=20)
     assert State.CONTAINED is result.state
 
@@ -395,7 +399,9 @@ except errors.HalonError as error:
 """
 
 
-@pytest.mark.parametrize(("mode", "said"), [(0o000, "cannot be read"), (0o444, "cannot be written")])
+@pytest.mark.parametrize(
+    ("mode", "said"), [(0o000, "cannot be read"), (0o444, "cannot be written")]
+)
 def test_a_file_without_permission_changes_nothing(
     shop: repositories.Repository, tmp_path: Path, mode: int, said: str
 ) -> None:
