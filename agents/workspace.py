@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents import git, gitcalls, gitlines
-from incidents import errors
+from incidents import errors, remotes
 
 SLOTS = 16
 # Paths per call of `rm`, far below the limit of an argument list.
@@ -209,7 +209,9 @@ def _step(descriptor: int, folder: str) -> int:
         os.close(descriptor)
 
 
-def mirror(source: str, folder: Path) -> git.Repository:
+def mirror(
+    source: str, folder: Path, credentials: remotes.Credentials | None = None
+) -> git.Repository:
     """Make or refresh a bare mirror of a repository and open it; a shallow source stays shallow.
 
     `source` is a folder or an address that git can fetch from; it must not look like an option.
@@ -224,6 +226,7 @@ def mirror(source: str, folder: Path) -> git.Repository:
     trust = folder / "trust"
     trust.write_text("[safe]\n\tdirectory = *\n")
     env = {"GIT_CONFIG_GLOBAL": str(trust), "GIT_NO_LAZY_FETCH": "0"}
+    env |= credentials.environment(source) if credentials else {}
     options = ["--quiet", "--prune", "--no-write-fetch-head", "--update-shallow", "--no-auto-gc"]
     words = ["fetch", *options, "--", source, "+refs/*:refs/*"]
     gitcalls.call(words, git_dir=folder, env=env, seconds=MIRROR_SECONDS)

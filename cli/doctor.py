@@ -120,4 +120,12 @@ def _services(settings: Settings) -> Iterator[Finding]:
         return
     yield fine(what, ", ".join(service.name for service in found))
     for service in found:
-        yield from services.look(service, settings.folder.absolute())
+        yield from services.look(service, _as_worker(settings))
+
+
+def _as_worker(settings: Settings) -> Settings:
+    """Return what a worker would read, and without it what every process does."""
+    try:
+        return read(WorkerSettings)
+    except errors.BadSettings:  # said before, among the settings
+        return settings

@@ -19,26 +19,28 @@ from agents.sandboxes import commands
 from cli.finding import Finding, fine, note, shown, wrong
 from incidents import errors
 from incidents.models import RunMode, Severity
-from incidents.settings import People, Service
+from incidents.remotes import Credentials
+from incidents.settings import People, Service, Settings
 from rollout import probe, sources, wiring
 from rollout.canary import Timing
+from workers import cases
 
 REMOTE_SECONDS = 15.0
 
 
-def look(service: Service, folder: Path) -> Iterator[Finding]:
-    """Look at everything that a service declares; `folder` is Halon's data folder."""
-    yield repository(service)
+def look(service: Service, settings: Settings) -> Iterator[Finding]:
+    """Look at everything that a service declares, as the workers with these settings would."""
+    yield repository(service, settings.credentials)
     yield from logs(service)
     yield from programs(service)
     yield record(service)
     yield from dependencies(service)
-    yield from production(service, folder)
+    yield from production(service, settings.folder.absolute())
     yield from people(service)
 
 
-def repository(service: Service) -> Finding:
-    """Look whether the history can be read and has the branch."""
+def repository(service: Service, credentials: Credentials) -> Finding:
+    """Look whether the history can be read, with what the workers hold, and has the branch."""
     what = f"{service.name}: repository {shown(service.repository)}"
     source = service.repository
     try:
@@ -47,21 +49,20 @@ def repository(service: Service) -> Finding:
                 found.resolve(f"refs/heads/{service.branch}")
                 shallow = found.is_shallow
         else:
-            _ask_remote(service)
+            _ask_remote(service, credentials)
             shallow = False
     except git.UnknownRevision:
         mend = f"Make the branch, or set `branch` of {service.name} in halon.toml."
         return wrong(what, f"has no branch {service.branch!r}", mend)
     except errors.HalonError as error:
-        mend = "Correct `repository` in halon.toml, and let this user read it."
-        return wrong(what, error.message.replace(source, shown(source)), mend)
+        return wrong(what, error.message.replace(source, shown(source)), cases.mend(source))
     if shallow:
         mend = f"Run `git -C {source} fetch --unshallow`: an older cause cannot be seen."
         return note(what, f"branch {service.branch}, but shallow", mend)
     return fine(what, f"branch {service.branch}")
 
 
-def _ask_remote(service: Service) -> None:
+def _ask_remote(service: Service, credentials: Credentials) -> None:
     """Raise unless the address, asked as the workers ask it, has the branch."""
     if service.repository.startswith("-") or "::" in service.repository:
         raise errors.PermanentFailure("This is not an address that a repository is fetched from.")
@@ -69,7 +70,8 @@ def _ask_remote(service: Service) -> None:
         gitcalls.call(["init", "--quiet", "--bare"], git_dir=Path(place))
         branch = f"refs/heads/{service.branch}"
         words = ["ls-remote", "--", service.repository, branch]
-        answer = gitcalls.call(words, git_dir=Path(place), seconds=REMOTE_SECONDS)
+        opens = credentials.environment(service.repository)
+        answer = gitcalls.call(words, git_dir=Path(place), env=opens, seconds=REMOTE_SECONDS)
     if not answer.text:
         raise git.UnknownRevision(f"There is no branch {service.branch!r}.")
 

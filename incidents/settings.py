@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from incidents import errors, mistakes
 from incidents.models import RunMode, Severity
+from incidents.remotes import Credentials
 
 
 def _splits(line: str) -> str:
@@ -248,6 +249,11 @@ class Settings(BaseSettings):
     def scaled(self, duration: timedelta) -> timedelta:
         """Return a duration of the rollout divided by the time scale."""
         return duration / self.time_scale
+
+    @property
+    def credentials(self) -> Credentials:
+        """What opens repositories that are not open to everyone: nothing, in most processes."""
+        return Credentials()
 
     @property
     def database(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from incidents import errors
+from incidents.remotes import Credentials
 from incidents.settings import Service
 from rollout import sources
 from rollout.canary import Timing
@@ -109,11 +110,12 @@ def monitor(service: Service, folder: Path, timing: Timing) -> Monitor:
     return sources.monitor(service, timing, log)
 
 
-def delivery(service: Service, folder: Path) -> Delivery:
-    """Return how the service's fixes reach its release branch."""
+def delivery(service: Service, folder: Path, credentials: Credentials | None = None) -> Delivery:
+    """Return how the service's fixes reach its release branch; `credentials` open its remote."""
     table = service.delivery
     via = table.via if table is not None else "local"
     if via != "local":
         raise _unknown(service, "delivery", via, DELIVERIES)
     extra = _extra(service, "delivery", table.model_extra if table else None, frozenset({"remote"}))
-    return Local(extra.get("remote", service.repository), folder / "delivery" / service.name)
+    remote = extra.get("remote", service.repository)
+    return Local(remote, folder / "delivery" / service.name, credentials)

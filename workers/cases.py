@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agents import case, git, gitcalls, workspace
-from incidents import errors, models, reports
+from incidents import errors, models, remotes, reports
 from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service
 from workers.office import Office
@@ -33,14 +33,27 @@ def repository(office: Office, service: Service) -> Iterator[git.Repository]:
     with (folder / f"{service.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            mirror = workspace.mirror(service.repository, folder / f"{service.name}.git")
+            place, opens = folder / f"{service.name}.git", office.settings.credentials
+            mirror = workspace.mirror(service.repository, place, opens)
         except gitcalls.GitFailed as error:
             raise errors.PermanentFailure(
                 f"The repository {service.repository!r} of {service.name} cannot be read: "
-                f"{error.reason} Correct `repository` in halon.toml, and let this user read it."
+                f"{error.reason} {mend(service.repository)}"
             ) from error
     with mirror:
         yield mirror
+
+
+def mend(address: str) -> str:
+    """Say what lets a worker read a repository."""
+    match remotes.kind(address):
+        case remotes.Kind.SSH:
+            return "Correct `repository` in halon.toml, or set HALON_GIT_SSH_KEY to a key it takes."
+        case remotes.Kind.HTTP:
+            return (
+                "Correct `repository` in halon.toml, or set HALON_GIT_TOKEN to one that may read."
+            )
+    return "Correct `repository` in halon.toml, and let this user read it."
 
 
 def learn_changes(office: Office, service: Service) -> tuple[Change, ...]:

@@ -135,7 +135,7 @@ def _refusal(job: Job) -> str | None:
 def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
     timing = Timing.scaled(job.office.settings.time_scale)
     deployer = wiring.deployer(job.service, job.office.folder)
-    delivery = wiring.delivery(job.service, job.office.folder)
+    delivery = wiring.delivery(job.service, job.office.folder, job.office.settings.credentials)
     branched = delivery.branch(job.incident.id, fix, f"{fix.title}\n\nIncident: {job.incident.id}")
     seen = deployer.observe()
     if seen.stable_revision is None:

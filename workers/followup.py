@@ -169,7 +169,7 @@ class FollowUp:
             return
         message = f"{fix.title}\n\nIncident: {incident.id}"
         try:
-            delivery = wiring.delivery(service, self._desk.folder)
+            delivery = wiring.delivery(service, self._desk.folder, self._desk.settings.credentials)
             merged = delivery.merge(delivery.branch(incident.id, fix, message), service.branch)
         except errors.PermanentFailure as error:
             self._undelivered(rollout, error.message)

@@ -1,14 +1,33 @@
 """Settings of the workers and of the controller; neither loads the other's secrets."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from incidents import errors
+from incidents.remotes import Credentials
 from incidents.settings import Settings
 
 KEY_BYTES = 32
 
 
-class WorkerSettings(Settings):
+class RemoteSettings(Settings):
+    """What fetches and pushes: how it is let into repositories that are not open to everyone."""
+
+    git_ssh_key: Path | None = Field(
+        None, description="a private key without a passphrase, for ssh:// and host:path addresses"
+    )
+    git_token: SecretStr | None = Field(
+        None, description="an access token, sent as password to https:// addresses"
+    )
+
+    @property
+    def credentials(self) -> Credentials:
+        """What opens the services' repositories; hosts first seen are noted in the data folder."""
+        return Credentials(self.git_ssh_key, self.folder / "known_hosts", self.git_token)
+
+
+class WorkerSettings(RemoteSettings):
     """What a worker reads: model key, budgets. It holds no chat token and no deploy credential."""
 
     anthropic_api_key: SecretStr | None = Field(
@@ -21,7 +40,7 @@ class WorkerSettings(Settings):
     )
 
 
-class ControllerSettings(Settings):
+class ControllerSettings(RemoteSettings):
     """What the controller reads: the key that approvals are verified with."""
 
     approval_key: SecretStr = Field(

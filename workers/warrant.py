@@ -157,7 +157,7 @@ def _repository(desk: Office, service: Service, revision: str) -> Iterator[git.R
                 yield mirror
                 return
         folder = desk.folder / "repositories" / f"{service.name}.delivery.git"
-        with workspace.mirror(remote, folder) as delivered:
+        with workspace.mirror(remote, folder, desk.settings.credentials) as delivered:
             yield delivered
     except (gitcalls.GitFailed, workspace.WorkspaceFailed) as error:
         raise errors.TemporaryFailure(f"The repository cannot be read: {error.message}") from error

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from incidents import errors
+from incidents.remotes import Credentials
 from incidents.reports import Patch
 from rollout import releases
 from rollout.delivery.port import Branched, Merged
@@ -23,8 +24,9 @@ ADDRESS = "halon@localhost"
 class Local:
     """Delivery of one service. `remote` is a path or an address that git can push to."""
 
-    def __init__(self, remote: str, folder: Path) -> None:
+    def __init__(self, remote: str, folder: Path, credentials: Credentials | None = None) -> None:
         self._remote = remote
+        self._opens = credentials.environment(remote) if credentials else {}
         self._bare = folder.absolute() / "delivery.git"
 
     def branch(self, incident_id: str, patch: Patch, message: str) -> Branched:
@@ -150,7 +152,7 @@ class Local:
         given: bytes | None = None,
         check: bool = True,
     ) -> subprocess.CompletedProcess[bytes]:
-        done = _run(self._bare, arguments, extra or {}, given)
+        done = _run(self._bare, arguments, self._opens | (extra or {}), given)
         if check and done.returncode != 0:
             said = done.stderr.decode("utf-8", "replace").strip()
             raise errors.PermanentFailure(f"git {arguments[0]} failed for {self._remote!r}: {said}")

@@ -10,7 +10,7 @@ import pytest
 
 from cli import services
 from cli.finding import Finding, State, shown
-from incidents.settings import parse_services
+from incidents.settings import Settings, parse_services
 from incidents.store import Store
 from tests import repositories
 from tests.cli.plants import Up, halon
@@ -47,7 +47,8 @@ def service(tmp_path: Path, git_repo: repositories.Repository) -> dict[str, Any]
 def look(table: dict[str, Any], folder: Path) -> dict[str, Finding]:
     """Look at one service and return the findings by what they are about."""
     (one,) = parse_services({"service": [table]}, where="test")
-    return {found.what.partition(": ")[2]: found for found in services.look(one, folder)}
+    told = Settings(folder=folder)
+    return {found.what.partition(": ")[2]: found for found in services.look(one, told)}
 
 
 def test_without_a_settings_file_everything_else_is_still_looked_at(tmp_path: Path) -> None:

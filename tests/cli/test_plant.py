@@ -18,7 +18,8 @@ from tests.cli.plants import HALON, NAMES, Up, alive, environment, halon, runnin
 
 SECRETS = {
     "ANTHROPIC_API_KEY": "key-of-the-model",
-    "SLACK_BOT_TOKEN": "token-of-slack",
+    "SLACK_SIGNING_SECRET": "secret-of-slack",
+    "HALON_GIT_TOKEN": "token-of-the-repository",
     "AWS_SECRET_ACCESS_KEY": "key-of-someone-else",
 }
 
@@ -46,7 +47,7 @@ def test_a_process_gets_the_secrets_of_its_own_settings_and_no_other(up: Up) -> 
 
     assert {
         "redis": set(),
-        "bot": {"HALON_APPROVAL_KEY", "SLACK_BOT_TOKEN"},
+        "bot": {"HALON_APPROVAL_KEY", "SLACK_SIGNING_SECRET"},
         "controller": {"HALON_APPROVAL_KEY"},
         "worker-urgent": {"ANTHROPIC_API_KEY"},
         "worker-normal": {"ANTHROPIC_API_KEY"},

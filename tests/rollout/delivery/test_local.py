@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from incidents import errors
+from incidents.remotes import Credentials
 from incidents.reports import Patch
 from rollout.delivery.local import Local
+from tests import remotes
 from tests.repositories import Repository
 from tests.rollout import plans
 
@@ -93,3 +96,17 @@ def test_a_patch_that_does_not_apply_is_refused(git_repo: Repository, tmp_path: 
 def test_a_remote_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(errors.PermanentFailure, match="nowhere"):
         Local(str(tmp_path / "nowhere"), tmp_path / "d").branch("INC-4", plans.patch(), "Fix")
+
+
+def test_a_closed_remote_is_opened_by_its_token(git_repo: Repository, tmp_path: Path) -> None:
+    patch = broken(git_repo)
+    (tmp_path / "remotes").mkdir()
+    remote = bare(git_repo, tmp_path / "remotes" / "shop.git")
+    remote.git("config", "http.receivepack", "true")
+    with remotes.over_http(remote.path.parent, "t0ken") as address:
+        opens = Credentials(token=SecretStr("t0ken"))
+        done = Local(f"{address}/shop.git", tmp_path / "d", opens).branch("INC-4", patch, "Fix")
+        with pytest.raises(errors.HalonError):
+            Local(f"{address}/shop.git", tmp_path / "e").branch("INC-4", patch, "Fix")
+
+    assert done.revision == remote.git("rev-parse", "refs/heads/halon/INC-4")
