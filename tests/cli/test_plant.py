@@ -48,9 +48,9 @@ def test_a_process_gets_the_secrets_of_its_own_settings_and_no_other(up: Up) -> 
     assert {
         "redis": set(),
         "bot": {"HALON_APPROVAL_KEY", "SLACK_SIGNING_SECRET"},
-        "controller": {"HALON_APPROVAL_KEY"},
-        "worker-urgent": {"ANTHROPIC_API_KEY"},
-        "worker-normal": {"ANTHROPIC_API_KEY"},
+        "controller": {"HALON_APPROVAL_KEY", "HALON_GIT_TOKEN"},
+        "worker-urgent": {"ANTHROPIC_API_KEY", "HALON_GIT_TOKEN"},
+        "worker-normal": {"ANTHROPIC_API_KEY", "HALON_GIT_TOKEN"},
     } == holds
 
 
