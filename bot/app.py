@@ -9,12 +9,15 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from starlette.types import ASGIApp
 
 from bot import recovery
 from bot.commands import Commands
@@ -26,6 +29,10 @@ from bot.poster import Poster
 from bot.settings import BotSettings
 from bot.slack import place
 from bot.slack.app import EVENTS_PATH, Account, Slack
+from bot.telegram import account as telegram_accounts
+from bot.telegram.app import Account as TelegramAccount
+from bot.telegram.app import Clocks, Telegram
+from bot.telegram.app import Store as TelegramStore
 from bot.web import app as web_app
 from bot.web import room, server
 from bot.web.port import WebPort
@@ -39,6 +46,7 @@ from incidents.policy import Access
 from incidents.posts import Posts
 from incidents.quotes import Quotes
 from incidents.rollouts import Rollouts
+from incidents.sendings import Sendings
 from incidents.service import Incidents
 from incidents.settings import load_services, personal
 from incidents.stages import Stages
@@ -61,6 +69,8 @@ class Bot:
     poster: Poster
     inbox: Inbox
     slack: Slack | None = None
+    telegram: Telegram | None = None
+    telegram_poster: Poster | None = None
 
 
 def run(settings: BotSettings) -> None:
@@ -70,9 +80,10 @@ def run(settings: BotSettings) -> None:
     with contextlib.closing(Store(settings.database)) as store:
         store.migrate()
         account = slack_account(settings)
-        chat = account is not None
+        telegram = telegram_accounts.of(settings)
+        chat = account is not None or telegram is not None
         access = Access(services, chat_configured=chat, identities=Identities(store).all())
-        bot = compose(store, access, key, hosts(settings), account)
+        bot = compose(store, access, key, hosts(settings), account, telegram)
         found = replace(bot.room, sandbox=lambda: walls.read(settings.folder))
         bot = replace(bot, room=found)
         with (
@@ -111,8 +122,10 @@ def compose(
     key: bytes,
     names: tuple[str, ...],
     account: Account | None = None,
+    telegram_account: TelegramAccount | None = None,
+    telegram_clocks: Clocks | None = None,
 ) -> Bot:
-    """Return the bot's parts over a store; with an account they also live in Slack."""
+    """Return the bot's parts over a store; with accounts they also live in Slack and Telegram."""
     store.private = personal(access.services.values())
     incidents, timeline, stages = Incidents(store), Timeline(store), Stages(store)
     approvals, rollouts = Approvals(store, access, key), Rollouts(store)
@@ -121,7 +134,11 @@ def compose(
     def current() -> Access:
         return access
 
-    told_in = (place.conversation(account.channel),) if account and account.channel else ()
+    told_in: tuple[str, ...] = ()
+    if account is not None and account.channel:
+        told_in += (place.conversation(account.channel),)
+    if telegram_account is not None:
+        told_in += (telegram_account.conversation,)
     commands = Commands(
         incidents,
         stages,
@@ -137,8 +154,29 @@ def compose(
     slack = None
     if account is not None:
         slack = Slack(account, Hearing(commands, Deliveries(store), Quotes(store)), Journal(inbox))
+    telegram = None
+    if telegram_account is not None:
+        telegram = Telegram(
+            telegram_account,
+            Hearing(commands, Deliveries(store), Quotes(store)),
+            Journal(inbox),
+            _telegram_store(store, leases, approvals, telegram_account.conversation),
+            telegram_clocks or Clocks(),
+        )
     gathering = Gathering(incidents, timeline, stages, approvals, rollouts, current, store.now)
     poster = Poster(WebPort(posts), Deliveries(store), gathering)
+    beats: dict[str, Callable[[], float | None]] = {
+        "poster": lambda: _age(poster),
+        "controller": lambda: leases.age(CONTROLLER),
+    }
+    troubles: dict[str, Callable[[], str | None]] = {}
+    doors: dict[str, ASGIApp] = {}
+    if slack is not None:
+        troubles["slack"] = slack.trouble
+        doors |= {EVENTS_PATH: slack.door} if slack.socket is None else {}
+    if telegram is not None:
+        troubles["telegram"], beats["telegram"] = telegram.trouble, telegram.age
+        doors |= telegram.doors
     shown = room.Room(
         incidents=incidents,
         timeline=timeline,
@@ -153,11 +191,26 @@ def compose(
         access=current,
         now=store.now,
         hosts=names,
-        beats={"poster": lambda: _age(poster), "controller": lambda: leases.age(CONTROLLER)},
-        troubles={"slack": slack.trouble} if slack else {},
-        doors={EVENTS_PATH: slack.door} if slack and slack.socket is None else {},
+        beats=beats,
+        troubles=troubles,
+        doors=doors,
     )
-    return Bot(shown, commands, poster, inbox, slack)
+    told = None
+    if telegram is not None:
+        follows = telegram.conversation
+        told = Poster(telegram.port, Deliveries(store), gathering, telegram.pace, follows=follows)
+    return Bot(shown, commands, poster, inbox, slack, telegram, told)
+
+
+def _telegram_store(
+    store: Store, leases: Leases, approvals: Approvals, conversation: str
+) -> TelegramStore:
+    def again(number: int) -> Sequence[int]:
+        asked = [f"approval-{one.id}" for one in approvals.pending(number)]
+        return Deliveries(store).show_again(number, conversation, asked)
+
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    return TelegramStore(Sendings(store), leases, owner, again)
 
 
 def _age(poster: Poster) -> float | None:
@@ -188,6 +241,9 @@ async def serve(bot: Bot, bound: socket.socket) -> None:
     running = {posting, serving, asyncio.create_task(stop.wait(), name="stop")}
     if bot.slack is not None:
         running.add(asyncio.create_task(bot.slack.run(stop), name="slack"))
+    if bot.telegram is not None and bot.telegram_poster is not None:
+        living = bot.telegram.run(stop, bot.telegram_poster.run)
+        running.add(asyncio.create_task(living, name="telegram"))
     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     web.should_exit = True

@@ -54,6 +54,45 @@ class BotSettings(Settings):
         description="any server that speaks Slack's API, for calls and for opening the socket",
     )
 
+    telegram_bot_token: SecretStr | None = Field(
+        None,
+        validation_alias="TELEGRAM_BOT_TOKEN",
+        description="of @BotFather; with it Halon lives in Telegram, see README",
+    )
+    telegram_group: int | None = Field(
+        None, lt=0, description="id of the group in which incidents are told, -100…"
+    )
+    telegram_mode: Literal["polling", "webhook"] = Field(
+        "polling",
+        description="polling needs no public address; webhook takes updates at /telegram",
+    )
+    telegram_webhook_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="only for webhook: the address at which Telegram reaches the war room's server",
+    )
+    telegram_webhook_secret: SecretStr | None = Field(
+        None,
+        description="only for webhook: what Telegram sends along, so that nobody else is heard",
+    )
+    telegram_yes: str = Field("👍", description="the standard reaction that says yes")
+    telegram_no: str = Field("👎", description="the standard reaction that says no")
+    telegram_per_minute: int = Field(
+        20, gt=3, description="messages a minute; Telegram takes 20 in a group"
+    )
+    telegram_api_base_url: str = Field(
+        "https://api.telegram.org/bot",
+        validation_alias="TELEGRAM_API_BASE_URL",
+        pattern=r"^https?://",
+        description="any server that speaks the Bot API; the token is appended to it",
+    )
+    telegram_file_base_url: str = Field(
+        "https://api.telegram.org/file/bot",
+        validation_alias="TELEGRAM_FILE_BASE_URL",
+        pattern=r"^https?://",
+        description="the same for files",
+    )
+
     @property
     def slack_configured(self) -> bool:
         """Whether Halon lives in Slack; raises `errors.BadSettings` where only half is set."""

@@ -173,6 +173,20 @@ class Deliveries:
         with self._store.write() as tx:
             return tx.change(update(_D).where(*where).values(**values))
 
+    def show_again(
+        self, incident: int, conversation: str, subjects: Sequence[str]
+    ) -> Sequence[int]:
+        """Let questions be posted anew, since the place that showed them is gone; return rows."""
+        asked = select(_T.c.id).where(
+            _T.c.incident == incident, _T.c.kind == EntryKind.QUESTION, _T.c.subject.in_(subjects)
+        )
+        where = (_D.c.conversation == conversation, _D.c.entry.in_(asked), _D.c.state == "sent")
+        with self._store.write() as tx:
+            found = list(tx.run(select(_D.c.id).where(*where)).scalars())
+            anew = {"state": "pending", "external_id": None}
+            tx.run(update(_D).where(_D.c.id.in_(found)).values(**anew))
+        return found
+
     def message_of(
         self, incident: int, conversation: str, kind: EntryKind, subject: str
     ) -> str | None:

@@ -1,0 +1,1 @@
+"""Telegram: an incident as a forum topic or a chain of replies, its questions answered there."""
