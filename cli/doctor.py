@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr
 
 from bot.settings import BotSettings
-from cli import machine, services
+from cli import chats, machine, services
 from cli.finding import Finding, State, fine, wrong
 from cli.settings import read
 from incidents import errors
@@ -84,6 +84,11 @@ def _bot(settings: Settings) -> Iterator[Finding]:
         yield wrong("settings of the bot", error.message, "Correct these variables.")
         return
     yield machine.port(settings, bot.web_host, bot.web_port)
+    try:
+        found = load_services(settings.file)
+    except errors.BadSettings:
+        found = ()  # said where the services are looked at
+    yield from chats.slack(bot, found)
 
 
 def _clock(settings: Settings, database: Finding) -> Finding:

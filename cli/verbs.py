@@ -19,6 +19,7 @@ MODULES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "cli.up": ("up",),
         "cli.demo": ("demo",),
         "cli.doctor": ("doctor",),
+        "cli.manifest": ("manifest",),
         "cli.bot": ("bot",),
         "cli.worker": ("worker",),
         "cli.controller": ("controller",),

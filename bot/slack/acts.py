@@ -48,10 +48,14 @@ class Acts:
     asking: Asking
     me: Me
     home: str | None = None  # the channel in which incidents are told
+    _begun: set[int] = field(default_factory=set)
     _lanes: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def start(self, item: InboxItem) -> None:
-        """Begin to act on an event, after what the same person did before it."""
+        """Begin to act on an event, once, after what the same person did before it."""
+        if item.id in self._begun:  # what came while the rest of an earlier life was read
+            return
+        self._begun.add(item.id)
         one = inbound.again(item.body)
         before = self._lanes.get(one.user)
         task = asyncio.create_task(self._in_turn(before, item, one), name=f"slack {item.id}")
@@ -95,6 +99,7 @@ class Acts:
                 await self._tell(one, Said(error.message, False))
                 break
         await self.journal.done(item)
+        self._begun.discard(item.id)
 
     async def _act(self, one: Inbound, key: str) -> None:
         if not one.user or one.user == self.me.user:
@@ -213,17 +218,13 @@ class Acts:
     async def _shown(self, one: Inbound) -> TimelineEntry | None:
         """Return what a message shows; one posted this very moment is waited for."""
         found = await asyncio.to_thread(self.hearing.shown, SLACK, one.message, one.channel)
-        looks = LOOKS if found is None and await self._is_ours(one) else 0
+        looks = LOOKS if found is None and await self._tells(one.channel) else 0
         for _ in range(looks):
             await asyncio.sleep(BETWEEN_LOOKS)
             found = await asyncio.to_thread(self.hearing.shown, SLACK, one.message, one.channel)
             if found is not None:
                 break
         return found
-
-    async def _is_ours(self, one: Inbound) -> bool:
-        """Tell whether a message stands where an incident is told, so that it may be a new one."""
-        return await self._incident(Place(one.channel, one.thread or None)) is not None
 
     # --- answers
 

@@ -24,7 +24,7 @@ from bot import journal
 from bot.hearing import Hearing
 from bot.journal import Journal
 from bot.line import Line
-from bot.slack import inbound, registry
+from bot.slack import inbound, manifest, registry
 from bot.slack.acts import Acts
 from bot.slack.asking import SECONDS, Asking
 from bot.slack.connection import Pace, Socket
@@ -36,7 +36,7 @@ from incidents.models import Json, Platform
 
 log = logging.getLogger(__name__)
 
-EVENTS_PATH = "/slack/events"
+EVENTS_PATH = manifest.PATH
 OURS = re.compile(f"^{re.escape(ACTION)}")
 MOST_BYTES = 1_000_000  # Slack's requests are a few kilobytes
 LONGEST_WAIT = timedelta(seconds=30)

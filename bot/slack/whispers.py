@@ -13,7 +13,7 @@ LINE = "line"  # the command of a button that says a whole line, its value
 FORM = "form"  # the command of the button, and the callback of the form, that opens an incident
 LONGEST = 2900
 MOST_BUTTONS = 5
-_ESCAPED = re.compile(r"\\([\\`*_\[\]<>|#@!~])")
+_ESCAPED = re.compile(r"\\(&(?:amp|lt|gt);|[\\`*_\[\]|#@!~])")
 _STRONG = re.compile(r"\*\*([^*]+)\*\*")
 
 
@@ -24,7 +24,7 @@ def escape(text: str) -> str:
 
 def mrkdwn(text: str) -> str:
     """Return one of our own sentences (Markdown) as Slack draws it."""
-    parts = re.split(r"(`[^`]*`)", text)
+    parts = re.split(r"((?<!\\)`[^`]*`)", text)
     drawn = [
         escape(part) if place % 2 else _ESCAPED.sub(r"\1", _STRONG.sub(r"*\1*", escape(part)))
         for place, part in enumerate(parts)
