@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
-from bot import parsing, texts, words
+from bot import hotfixes, parsing, texts, words
 from bot.once import PATIENCE_SECONDS, Deed, Once
 from bot.parsing import Command, Misunderstood, Verb
 from bot.said import Said
@@ -138,7 +138,7 @@ class Commands:
         body = _body("say", person, line=line, thread=thread, place=place)
         again = Said(DONE_ALREADY, True, parsed.incident or thread)
         # Opening and answering are made once by the store itself, under the same key.
-        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE)
+        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE, Verb.HOTFIX)
         return Deed(
             key,
             person,
@@ -220,6 +220,8 @@ class Commands:
             return Said(words.help_text(command.text))
         if command.verb is Verb.OPEN:
             return self._open(command, person, key)
+        if command.verb is Verb.HOTFIX:
+            return self._hotfix(command, person, key)
         if command.verb is Verb.LIST:
             self._allow(Act.STATUS, person, None)
             return Said(words.listing(self.visible(person)))
@@ -253,6 +255,24 @@ class Commands:
             f"{incident.id} is open as {incident.severity}: {texts.inline(incident.title)}",
             True,
             incident.id,
+        )
+
+    def _hotfix(self, command: Command, person: Person, key: str) -> Said:
+        wanted = hotfixes.act_of(command)
+        if command.incident is None:
+            answer = may(wanted, person, command.service, self.access())
+            if isinstance(answer, Refused):
+                raise errors.NotAllowed(answer.reason)
+            incident = hotfixes.opened(self.incidents, command, person, key)
+        else:
+            incident = self._found(command.incident, person)
+            self._allow(wanted, person, incident)
+        return hotfixes.asked(
+            hotfixes.Desk(self.incidents, self.stages, self.timeline),
+            incident,
+            command,
+            person,
+            key,
         )
 
     def _status(self, command: Command, incident: Incident, person: Person, key: str) -> Said:

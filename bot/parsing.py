@@ -39,6 +39,7 @@ class Verb(StrEnum):
     PUBLISH = "publish"
     ACTIONS = "actions"
     MERGE = "merge"
+    HOTFIX = "hotfix"
     HELP = "help"
 
 
@@ -101,6 +102,13 @@ USAGE: dict[Verb, Usage] = {
     Verb.MERGE: Usage(
         "INTO", "end it as a part of another incident", "/incident merge INC-4", text=True
     ),
+    Verb.HOTFIX: Usage(
+        "TEXT | verify | ship | drop",
+        "contain it at once and leave a patch (/hotfix for short); then check, ship or drop it",
+        "/incident hotfix checkout crashes for guests",
+        incident=False,
+        text=True,
+    ),
     Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
 }
 
@@ -143,6 +151,8 @@ class Misunderstood:
     lines: tuple[tuple[str, str], ...] = ()  # the same as a button's label and its line
 
 
+HOTFIX_ACTIONS = ("verify", "ship", "drop")
+_HOTFIX = re.compile(r"^\s*(?:/hotfix\b|(?:/incident|@halon)\s+hotfix\b)\s*", re.IGNORECASE)
 _SLASH = re.compile(r"^\s*(?:/incident\b|@halon\b)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"^(?:INC-)(\d{1,9})$", re.IGNORECASE)
 _SEVERITY = re.compile(r"^(P[0-9]+)(!?)[:,]?$", re.IGNORECASE)
@@ -156,6 +166,8 @@ def parse(
 ) -> Command | Misunderstood:
     """Return what a line means; `services` maps names and aliases to names, `thread` is INC-n."""
     line = _cleaned(line)
+    if match := _HOTFIX.match(line):
+        return _hotfix(line[match.end() :].strip(), services, thread)
     if re.match(r"^\s*/(?!incident\b)\S+", line, re.IGNORECASE):
         return _other_slash(line)
     words = _SLASH.sub("", line).split()
@@ -335,6 +347,32 @@ def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misund
     if verb is Verb.SEVERITY:
         return _severity(incident, text)
     return Command(verb, incident if usage.incident else None, text)
+
+
+def _hotfix(text: str, services: dict[str, str], thread: str | None) -> Command | Misunderstood:
+    """Read the words as they are: a traceback is its lines."""
+    words = text.split()
+    if not words:
+        return Misunderstood("Say what fails, best with the traceback.", USAGE[Verb.HOTFIX].example)
+    named = _NUMBER.match(words[1]) if len(words) == 2 else None
+    if words[0].lower() in HOTFIX_ACTIONS and (len(words) == 1 or named):
+        action = words[0].lower()
+        incident = f"INC-{int(named[1])}" if named else thread
+        if incident is None:
+            return Misunderstood(
+                f"{action!r} belongs to a hotfix: type it in its thread, or name it.",
+                f"/hotfix {action} INC-1",
+            )
+        return Command(Verb.HOTFIX, incident, action)
+    head = _open(words, services)
+    if isinstance(head, Misunderstood):
+        again = re.sub(r"^/incident\b", "/hotfix", head.try_this)
+        lines = tuple(
+            (label, re.sub(r"^/incident\b", "/hotfix", line)) for label, line in head.lines
+        )
+        return Misunderstood(head.reason, again, head.choices, lines)
+    body = re.sub(r"^(?:(?:P\d+!?[:,]?|service:\S*)\s+)+", "", text, flags=re.IGNORECASE)
+    return Command(Verb.HOTFIX, thread, body, head.severity, head.service)
 
 
 def _severity(incident: str | None, text: str) -> Command | Misunderstood:

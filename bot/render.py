@@ -173,12 +173,13 @@ def _report(entry: TimelineEntry, context: Context) -> Message:
     made = _with_paper(
         _message(entry, context, said), whole, f"{context.incident.id}-{name}.md", title
     )
-    if not isinstance(report, reports.Patch):
+    patch = report.patch if isinstance(report, reports.Hotfix) else report
+    if not isinstance(patch, reports.Patch):
         return made
     paper = File(
-        f"{context.incident.id}.diff", "text/x-diff", "The patch", report.diff.encode("utf-8")
+        f"{context.incident.id}.diff", "text/x-diff", "The patch", patch.diff.encode("utf-8")
     )
-    return replace(made, diff=heart(report.diff), files=(*made.files, paper))
+    return replace(made, diff=heart(patch.diff), files=(*made.files, paper))
 
 
 def _head(entry: TimelineEntry) -> str:

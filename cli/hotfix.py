@@ -6,6 +6,7 @@ says; 3: it could not be worked, with one sentence on stderr.
 """
 
 import json
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -15,14 +16,17 @@ import typer
 
 from agents import case as cases
 from agents import sandbox
-from agents.builtin import engine
+from agents.builtin import clues, engine
 from agents.builtin.clues import Front
 from agents.hotfix import protocol
 from agents.hotfix.protocol import Protocol, Result
 from agents.hotfix.tree import WorkTree
 from cli import hotfix_setup
 from incidents import errors
-from workers import inbox
+from incidents.policy import OPERATOR
+from incidents.settings import Settings
+from workers import hotfix as shipping
+from workers import inbox, office
 
 CANNOT_RUN = 3
 ACTIONS = ("verify", "drop", "ship")
@@ -118,11 +122,29 @@ def _watch(made: Protocol, folders: list[Path]) -> None:
     watch.run()
 
 
+def _ship(file: Path) -> Result:
+    """Hand the fix to deploy: this needs Halon's database, and `halon up` to go on from there."""
+    report, words, here = protocol.report_of(file)
+    if report.patch is None or report.dropped:
+        raise errors.WrongState("There is no fix to ship: nothing is contained.")
+    service = hotfix_setup.service_of(here, clues.front(words)[0])
+    if service is None:
+        raise errors.NotFound("halon.toml names no service for this tree, so nothing is shipped.")
+    settings = Settings()
+    with office.opened(settings, office.owner_of(os.getpid())) as desk:
+        desk.store.migrate()
+        incident = shipping.ship(desk, service, report, words, OPERATOR)
+    said = f"shipped as {incident.id}: its canary is planned and asked for in the thread."
+    return protocol.noted_shipped(file, said)
+
+
 def _done(made: Protocol, action: str, file: Path) -> Result:
     if action == "verify":
         return made.verify(file)
     if action == "drop":
         return made.drop(file)
+    if action == "ship":
+        return _ship(file)
     return made.work(file, again=True)
 
 

@@ -25,6 +25,11 @@ def stage_started(run: StageRun, engine: str, target: timedelta | None) -> Draft
     )
 
 
+def hotfix(act: str, words: str, key: str) -> Draft:
+    """What is asked of the hotfix protocol: contain, verify, ship or drop; once per key."""
+    return Draft(EntryKind.HOTFIX, {"act": act, "text": words}, f"hotfix-{key}")
+
+
 def progress(run: StageRun, text: str) -> Draft:
     """What a stage does right now, in a few words."""
     return Draft(EntryKind.PROGRESS, {"stage": run.stage.value, "text": text}, f"run-{run.id}")

@@ -84,6 +84,11 @@ NEXT: dict[tuple[Stage, Outcome], Next] = {
     (_S.ESCALATE, _O.PATCHED): Next(_S.TEST),
     (_S.ESCALATE, _O.NOTHING): _HUMAN,
     (_S.ESCALATE, _O.FAILED): _HUMAN,
+    (_S.HOTFIX, _O.PATCHED): _STOP,  # contained on paper or in a tree; people go on
+    (_S.HOTFIX, _O.DONE): _STOP,  # verified, or dropped
+    (_S.HOTFIX, _O.APPROVE): Next(_S.DEPLOY),  # shipped by a person's word, with all gates
+    (_S.HOTFIX, _O.NOTHING): _HUMAN,
+    (_S.HOTFIX, _O.FAILED): _HUMAN,
 }
 
 
@@ -107,7 +112,7 @@ def first_stage(emergency: bool) -> Stage:
 
 def urgent(severity: Severity, stage: Stage) -> bool:
     """Return whether a run goes to the urgent queue: P0 and contain never wait behind the rest."""
-    return severity is Severity.P0 or stage is Stage.CONTAIN
+    return severity is Severity.P0 or stage in (Stage.CONTAIN, Stage.HOTFIX)
 
 
 MOVES: dict[Status, frozenset[Status]] = {

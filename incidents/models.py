@@ -46,6 +46,7 @@ class Stage(StrEnum):
     DEPLOY = "deploy"
     REVIEW = "review"
     ESCALATE = "escalate"
+    HOTFIX = "hotfix"  # besides the chain: it contains at once and stops
 
 
 class Outcome(StrEnum):
@@ -180,6 +181,7 @@ class EntryKind(StrEnum):
     OWNER = "owner"
     SERVICE = "service"  # which service it is about, and what part another one plays
     NOTE = "note"
+    HOTFIX = "hotfix"  # what was asked of the hotfix protocol, with the words
     CHANGE = "change"
     NEEDS_HUMAN = "needs_human"
     OVERDUE = "overdue"

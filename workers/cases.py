@@ -154,6 +154,26 @@ def latest(office: Office, incident: models.Incident, stage: Stage, kind: type[R
     return found if isinstance(found, kind) else None
 
 
+def contained(office: Office, incident: models.Incident) -> reports.Hotfix | None:
+    """Return the newest hotfix that holds, if there is one."""
+    for run in reversed(office.incidents.runs(incident.number)):
+        if run.stage is Stage.HOTFIX and run.report is not None:
+            found = reports.load(run.report)
+            if isinstance(found, reports.Hotfix) and found.patch is not None:
+                return found
+    return None
+
+
+def fix(office: Office, incident: models.Incident) -> reports.Patch | None:
+    """Return the patch that goes to production: a shipped hotfix, else the newest of the chain."""
+    runs = office.incidents.runs(incident.number)
+    of_fixes = [run for run in runs if run.stage in (Stage.PATCH, Stage.HOTFIX) and run.report]
+    if of_fixes and of_fixes[-1].outcome is Outcome.APPROVE:
+        shipped = contained(office, incident)
+        return shipped.patch if shipped else None
+    return latest(office, incident, Stage.PATCH, reports.Patch)
+
+
 def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
     """Return the remedies that tests rejected or production refused, so that none comes twice."""
     tried = []

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5
 QUIET_SECONDS = 60.0  # the same trouble twice a second would fill the disk
-RESTING = frozenset({Stage.TRIAGE, Stage.CONTAIN, Stage.REVIEW, Stage.ESCALATE})
+RESTING = frozenset({Stage.TRIAGE, Stage.CONTAIN, Stage.REVIEW, Stage.ESCALATE, Stage.HOTFIX})
 
 
 class Controller:

@@ -103,7 +103,7 @@ def _planned(job: Job) -> Rollout | Ending:
     refused = _refusal(job)
     if refused is not None:
         return Ending(Outcome.REFUSED, human=refused)
-    fix = cases.latest(job.office, job.incident, Stage.PATCH, reports.Patch)
+    fix = cases.fix(job.office, job.incident)
     if fix is None:
         raise errors.PermanentFailure("There is no patch to deploy.", incident_id=job.incident.id)
     made = _made(job, fix)

@@ -31,7 +31,7 @@ ANSWER_SECONDS = 2
 
 def queue_of(incident: Incident, run: StageRun) -> str:
     """Return the queue of a run: `urgent` carries P0 and contain, so that a P0 never waits."""
-    urgent = incident.severity is Severity.P0 or run.stage is Stage.CONTAIN
+    urgent = incident.severity is Severity.P0 or run.stage in (Stage.CONTAIN, Stage.HOTFIX)
     return URGENT if urgent else NORMAL
 
 

@@ -18,7 +18,7 @@ from incidents import entries, errors, lifecycle, reports
 from incidents.models import MACHINE, Outcome, Stage, Verdict
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
-from workers import cases, contain, deploy, escalation, office, review, triage
+from workers import cases, contain, deploy, escalation, hotfix, office, review, triage
 from workers.heartbeat import Heartbeat
 from workers.job import Job
 from workers.office import Office
@@ -122,6 +122,7 @@ STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
     Stage.DEPLOY: deploy.plan,  # both answer None: the controller goes on from there
     Stage.REVIEW: review.review,
     Stage.ESCALATE: escalation.escalate,
+    Stage.HOTFIX: hotfix.hotfix,
 }
 
 

@@ -55,7 +55,10 @@ def digest(rollout: Rollout) -> str:
 def fix_of(desk: Office, rollout: Rollout) -> Patch | None:
     """Return the patch that is rolled out, which need not be the incident's newest."""
     for run in reversed(desk.incidents.runs(rollout.incident)):
-        found = reports.load(run.report) if run.report and run.stage is Stage.PATCH else None
+        made = run.report is not None and run.stage in (Stage.PATCH, Stage.HOTFIX)
+        found = reports.load(run.report) if run.report and made else None
+        if isinstance(found, reports.Hotfix):
+            found = found.patch
         if isinstance(found, Patch) and found.digest == rollout.patch_digest:
             return found
     return None

@@ -216,12 +216,13 @@ class Protocol:
             report = report.model_copy(update={"written": False, "dropped": True})
             return _noted(notes, read, record, report, State.DROPPED, said)
 
-    def shipped(self, path: Path, said: str) -> Result:
-        """Note in the tracker that its fix was handed to deploy."""
-        read, here, notes = _opened(path)
-        with notes.locked():
-            record, report = _of(notes, read, here)
-            return _noted(notes, read, record, report, State.SHIPPED, f"{_now()}: {said}")
+
+def noted_shipped(path: Path, said: str) -> Result:
+    """Note in the tracker that its fix was handed to deploy."""
+    read, here, notes = _opened(path)
+    with notes.locked():
+        record, report = _of(notes, read, here)
+        return _noted(notes, read, record, report, State.SHIPPED, f"{_now()}: {said}")
 
 
 def report_of(path: Path) -> tuple[reports.Hotfix, str, WorkTree]:

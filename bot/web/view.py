@@ -53,6 +53,7 @@ WORK: dict[Stage, str] = {
     Stage.DEPLOY: "Preparing the rollout",
     Stage.REVIEW: "Writing the review",
     Stage.ESCALATE: "Escalating",
+    Stage.HOTFIX: "Containing it at once",
 }
 TRAFFIC: dict[RolloutState, str] = {
     RolloutState.PLANNED: "The rollout is planned",

@@ -85,6 +85,7 @@ def a_whole_life(office: Office) -> None:
         entries.taken_back(rollout, FIX, "a gate failed", broken=True),
         entries.delivered("main", FIX, "merged"),
         entries.trouble("the merge failed", "merge by hand"),
+        entries.hotfix("contain", "checkout crashes for guests", "k"),
     ):
         room.timeline.append(1, draft, MACHINE)
     room.incidents.acknowledge(1, RESPONDER)
@@ -125,7 +126,7 @@ def test_every_template_is_used() -> None:
     kinds = {kind.value for kind in EntryKind}
     of_reports = {
         f"report_{kind.replace(' ', '_')}"
-        for kind in ("diagnosis", "patch", "no patch", "test", "plan", "review")
+        for kind in ("diagnosis", "patch", "no patch", "test", "plan", "review", "hotfix")
     }
     templates = {path.name.removesuffix(".md.j2") for path in texts.FOLDER.glob("*.md.j2")}
     imported = {path.name for path in texts.FOLDER.glob("*.j2")} - {f"{t}.md.j2" for t in templates}

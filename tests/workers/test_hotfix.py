@@ -1,0 +1,111 @@
+"""`/hotfix` contains on the urgent queue, and ship, verify and drop go on from what it made."""
+
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agents import sandbox
+from agents.builtin.engine import Builtin
+from incidents import entries, lifecycle, reports
+from incidents.models import EntryKind, Incident, Outcome, Severity, Stage, StageRun
+from incidents.policy import OPERATOR
+from tests import repositories
+from tests.flows import hotfixes
+from tests.workers import desks
+from workers import cases, hotfix, stages
+from workers.office import Office
+
+LEASE = timedelta(seconds=60)
+
+
+@pytest.fixture
+def desk(place: desks.Place) -> Iterator[Office]:
+    """An office whose one service is the shop that fails for guests."""
+    hotfixes.shop(repositories.new(place.root / "repository"))
+    place.write_services(test=f"{sys.executable} -m unittest")
+    with place.opened() as office:
+        yield office
+
+
+def ask(desk: Office, incident: Incident, act: str, words: str = "") -> StageRun:
+    """Ask as the bot does, and let a worker run what is queued."""
+    key = f"{act}-{len(desk.timeline.entries(incident.number))}"
+    desk.timeline.append_once(incident.number, entries.hotfix(act, words, key), OPERATOR)
+    run = desk.stages.queue_stage(incident.number, Stage.HOTFIX, OPERATOR)
+    claimed = desk.stages.claim(run.id, desk.owner, LEASE)
+    assert claimed is not None
+    stages.work(desk, claimed, Builtin(sandbox.choose(), desk.folder / "workspaces"))
+    return desk.stages.get(run.id)
+
+
+def contained(desk: Office) -> Incident:
+    incident = desks.open_incident(desk, stage=None)
+    assert Outcome.PATCHED is ask(desk, incident, "contain", hotfixes.TRACE).outcome
+    return incident
+
+
+def test_a_hotfix_goes_to_the_urgent_queue() -> None:
+    assert all(lifecycle.urgent(severity, Stage.HOTFIX) for severity in Severity)
+
+
+def test_words_become_a_patch_that_fits_the_deployed_revision(desk: Office) -> None:
+    incident = contained(desk)
+
+    report = cases.contained(desk, incident)
+
+    assert report is not None
+    assert report.patch is not None
+    assert ("Put it in", f"git apply {incident.id}.diff") == report.now[0]
+    assert "the deployed revision (checked; it fits main as well)" in report.steps[0]
+    told = [one.kind for one in desk.timeline.entries(incident.number)]
+    assert EntryKind.REPORT in told
+    assert 1 == len(desk.incidents.runs(incident.number))  # it stops there
+
+
+def test_verify_replays_it_and_ship_hands_it_to_deploy(desk: Office) -> None:
+    incident = contained(desk)
+
+    assert Outcome.DONE is ask(desk, incident, "verify").outcome
+    assert Outcome.APPROVE is ask(desk, incident, "ship").outcome
+
+    assert Stage.DEPLOY is desk.incidents.runs(incident.number)[-1].stage
+    fix = cases.fix(desk, incident)
+    assert fix is not None
+    assert reports.RemedyKind.GUARD is fix.remedy
+
+
+def test_what_was_dropped_is_not_shipped(desk: Office) -> None:
+    incident = contained(desk)
+
+    assert Outcome.DONE is ask(desk, incident, "drop").outcome
+    assert Outcome.NOTHING is ask(desk, incident, "ship").outcome
+
+    assert {Stage.HOTFIX} == {run.stage for run in desk.incidents.runs(incident.number)}
+
+
+def test_what_cannot_be_contained_needs_a_human(desk: Office) -> None:
+    incident = desks.open_incident(desk, stage=None)
+    words = hotfixes.TRACE.replace("app/cart.py", "mail.py").replace("app/web.py", "smtp.py")
+
+    assert Outcome.NOTHING is ask(desk, incident, "contain", words).outcome
+
+    assert EntryKind.NEEDS_HUMAN in [one.kind for one in desk.timeline.entries(incident.number)]
+
+
+def test_a_fix_of_a_working_tree_is_shipped_once(
+    desk: Office, place: desks.Place, tmp_path: Path
+) -> None:
+    path = hotfixes.drop(place.root / "repository")
+    made = hotfixes.made(tmp_path / "work").work(path)
+    assert made.report is not None
+
+    for _ in range(2):
+        service = desk.service("checkout")
+        incident = hotfix.ship(desk, service, made.report, hotfixes.TRACE, OPERATOR)
+
+    runs = desk.incidents.runs(incident.number)
+    assert [Stage.HOTFIX, Stage.HOTFIX] == [run.stage for run in runs]
+    assert [Outcome.PATCHED, None] == [run.outcome for run in runs]
