@@ -142,7 +142,7 @@ def scene(
         *_bands(frame, phases),
         *_grid(frame),
         *(part for version in lines for part in _drawn(frame, version, lines[version])),
-        *_marked(frame, happened),
+        *_marked(frame, happened, phases),
         *_legend(frame, lines),
     )
     return Scene(width, height, parts, _says(lines, phases, happened))
@@ -212,8 +212,13 @@ def _bands(frame: _Frame, phases: Sequence[Phase]) -> Iterable[Part]:
         left, right = frame.x(phase.start), frame.x(end)
         strength = 0.10 + 0.22 * phase.percent / 100
         yield Box(left, frame.top - 16, right, frame.bottom, Ink.BAND, round(strength, 3))
-        label = f"{phase.percent} %"
-        if right - left >= text_width(label, 11):
+        share = f"{phase.percent} %"
+        fitting = [
+            text
+            for text in (f"{share} of requests", share)
+            if right - left >= text_width(text, 11) + 4
+        ]
+        for label in fitting[:1]:
             yield Words(((left + right) / 2, frame.top - 5), label, Ink.TEXT, 11, "middle")
         if left > frame.left:
             yield Stroke(((left, frame.top - 16), (left, frame.bottom)), Ink.FAINT, 1.0)
@@ -261,7 +266,7 @@ def _polygon(at: Point, size: float, corners: int, turn: float) -> tuple[Point, 
     return tuple((at[0] + size * math.cos(a), at[1] + size * math.sin(a)) for a in angles)
 
 
-def _marked(frame: _Frame, marks: Sequence[Mark]) -> Iterable[Part]:
+def _marked(frame: _Frame, marks: Sequence[Mark], phases: Sequence[Phase]) -> Iterable[Part]:
     """A line and a shape per event; one that lies before the picture points out of it."""
     row = 0
     for mark in sorted(marks, key=lambda one: one.at):
@@ -270,6 +275,7 @@ def _marked(frame: _Frame, marks: Sequence[Mark]) -> Iterable[Part]:
         x = frame.x(mark.at)
         earlier = mark.at < frame.start
         label = f"{mark.kind.value} {mark.at.astimezone(UTC):%H:%M}"
+        label += _after(mark, phases)
         if not earlier:
             yield Stroke(((x, frame.top), (x, frame.bottom)), Ink.MARK, 1.4)
         y = frame.top + 12 + 16 * row
@@ -278,6 +284,15 @@ def _marked(frame: _Frame, marks: Sequence[Mark]) -> Iterable[Part]:
         at = (x - 9, y) if to_left else (x + (14 if earlier else 9), y)
         yield Words(at, label, Ink.MARK, 11, "end" if to_left else "start", backed=True)
         row = (row + 1) % 3
+
+
+def _after(mark: Mark, phases: Sequence[Phase]) -> str:
+    """Return how long users met the new version before it was taken back."""
+    begun = [phase.start for phase in phases if phase.start <= mark.at]
+    if mark.kind is not MarkKind.TAKEN_BACK or not begun:
+        return ""
+    seconds = (mark.at - min(begun)).total_seconds()
+    return f" after {seconds:.0f} s" if seconds < 120 else f" after {seconds / 60:.0f} min"
 
 
 def _sign(kind: MarkKind, earlier: bool, at: Point) -> Iterable[Part]:

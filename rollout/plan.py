@@ -49,7 +49,7 @@ class Subject:
     last_good_revision: str | None
     stable_carries_incident: bool = True
     last_good_deployable: bool = True
-    migrates: bool = False  # between a version that ran before and stable lies a migration
+    migrates: bool = False  # between the last good version and stable lies a migration
     lost: tuple[str, ...] = ()  # the subjects of the commits that going back takes away
     why: str = ""  # why this version, where it is no fix
 
@@ -97,10 +97,11 @@ def choose_safe(subject: Subject) -> Safe:
             "the broken one."
         )
         return Safe(SafeVersion.STABLE, subject.stable_revision, why, broken=True)
-    if subject.migration:
+    if subject.migration or subject.migrates:
+        where = "The change contains" if subject.migration else "Since the last good version lies"
         why = (
-            "The change contains a migration, so an older release may not fit the data: taking "
-            "back means returning to the broken version."
+            f"{where} a migration, so an older release may not fit the data: taking back means "
+            "returning to the broken version."
         )
         return Safe(SafeVersion.STABLE, subject.stable_revision, why, broken=True)
     if good is not None and subject.last_good_deployable and good != subject.stable_revision:

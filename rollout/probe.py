@@ -12,6 +12,7 @@ from rollout.canary import Timing
 from rollout.monitors.port import Monitor
 
 ALIKE = 3  # buckets with traffic in which equal counts are no accident any more
+ONE_LABEL = "Both versions show the same counts: they are counted under one label."
 BUSY = 20  # requests that make a bucket worth comparing
 
 
@@ -33,7 +34,7 @@ def problems(monitor: Monitor, now: datetime, back: timedelta) -> list[str]:
     if not any(bucket.requests is not None for bucket in stable):
         return [f"Nothing was measured of stable in the last {back.total_seconds():.0f} s."]
     if _alike(canary, stable):
-        return ["Both versions show the same counts: they are counted under one label."]
+        return [ONE_LABEL]
     return []
 
 

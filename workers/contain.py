@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agents import git
-from agents.builtin import caution
 from incidents import entries, errors, models, reports
 from incidents.models import Act, Change, ChangeKind, Outcome, Rollout, RunMode, Stage
 from incidents.stages import Ending
@@ -151,7 +150,7 @@ def _made(job: Job) -> reports.DeploymentPlan | str:
             revision=revision,
             stable_revision=stable,
             last_good_revision=revision,
-            migrates=_migrates(mirror, revision, stable),
+            migrates=deploy.migrates(mirror, revision, stable),
             lost=tuple(_lost(mirror, revision, stable)),
             why=good.why,
         )
@@ -197,10 +196,6 @@ def _counts(job: Job, onset: datetime, timing: Timing) -> Counts:
         return sum(one.requests or 0 for one in mine), sum(one.errors or 0 for one in mine)
 
     return count
-
-
-def _migrates(mirror: git.Repository, old: str, new: str) -> bool:
-    return any(caution.MIGRATION.search(one.path) for one in mirror.diff_trees(old, new))
 
 
 def _lost(mirror: git.Repository, good: str, stable: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from agents import git
+from agents.builtin import caution
 from incidents import crash, entries, errors, models, reports
 from incidents.approvals import THROUGH, Question
 from incidents.models import (
@@ -26,7 +27,7 @@ from incidents.models import (
 )
 from incidents.stages import Ending
 from rollout import plan as plans
-from rollout import sources, wiring
+from rollout import probe, sources, wiring
 from rollout.canary import Timing
 from rollout.deployers import port
 from workers import cases
@@ -109,11 +110,22 @@ def _planned(job: Job) -> Rollout | Ending:
     made = _made(job, fix)
     crash.point(BRANCHED)
     problems = wiring.deployer(job.service, job.office.folder).preflight(made)
+    problems += _blindness(job)
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
     doubts = tuple(problem.text for problem in problems)
     return rollout(job, made.model_copy(update={"gaps": (*made.gaps, *doubts)}))
+
+
+def _blindness(job: Job) -> list[port.Problem]:
+    """Return what would keep the monitor from judging; one label for both versions is fatal."""
+    timing = Timing.scaled(job.office.settings.time_scale)
+    paced = sources.pace(job.service, timing)
+    monitor = wiring.monitor(job.service, job.office.folder, paced)
+    with contextlib.closing(monitor):
+        found = probe.problems(monitor, job.office.store.now() - paced.lag, probe.back(paced))
+    return [port.Problem(text, fatal=text == probe.ONE_LABEL) for text in found]
 
 
 def _refusal(job: Job) -> str | None:
@@ -144,6 +156,7 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
             "a canary with; deploy one first.",
             incident_id=job.incident.id,
         )
+    good = _last_good(job, fix)
     subject = plans.Subject(
         service=job.service.name,
         driver=job.service.deploy.driver if job.service.deploy else "",
@@ -151,7 +164,8 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
         patch=fix,
         revision=branched.revision,
         stable_revision=seen.stable_revision,
-        last_good_revision=_last_good(job, fix),
+        last_good_revision=good,
+        migrates=_migrates(job, good, seen.stable_revision),
         stable_carries_incident=_carries(job, fix, seen.stable_revision),
     )
     monitor = wiring.monitor(job.service, job.office.folder, timing)
@@ -194,6 +208,22 @@ def _last_good(job: Job, fix: reports.Patch) -> str | None:
             if not contains(mirror, revision, fix.culprit):
                 return mirror.resolve(revision)
     return None  # a revision that never ran in production is no version to flee to
+
+
+def _migrates(job: Job, good: str | None, stable: str) -> bool:
+    """Tell whether data written since the last good version may not fit it any more."""
+    if good is None:
+        return False
+    with cases.repository(job.office, job.service) as mirror:
+        return migrates(mirror, good, stable)
+
+
+def migrates(mirror: git.Repository, old: str, new: str) -> bool:
+    """Tell whether a migration lies between two revisions; yes when the repository cannot say."""
+    try:
+        return any(caution.MIGRATION.search(one.path) for one in mirror.diff_trees(old, new))
+    except errors.NotFound:
+        return True
 
 
 def contains(mirror: git.Repository, revision: str, culprit: str) -> bool:

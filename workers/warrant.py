@@ -121,7 +121,7 @@ class _Released:
 def _not_taken_back(mirror: git.Repository, fix: Patch, tree: str) -> str | None:
     """Return why the change is not one commit (or its settings) taken back, None when it is."""
     changed = [change.path for change in mirror.diff_trees(fix.base, tree)]
-    if delicate := caution.needs_a_human(changed):
+    if delicate := caution.delicate(changed, mirror.diff(fix.base, tree)):
         return f"{delicate[0]!r} needs a human"
     if fix.culprit is None:
         return "no commit is named that it takes back"

@@ -4,7 +4,7 @@ Used by the remedies and the test stage; reads trees and diffs only.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agents.builtin import suspects
 from agents.builtin.workbench import Workbench
@@ -15,12 +15,43 @@ MIGRATION = re.compile(
     r"(?:^|/)(?:migrations?|alembic|versions|db/migrate|schema)(?:/|$)|\.sql$|\.proto$|\.avsc$|schema\.\w+$"
 )
 
+SCHEMA = re.compile(
+    r"\b(?:ALTER|DROP|CREATE|RENAME)\s+(?:UNIQUE\s+)?"
+    r"(?:TABLE|COLUMN|INDEX|SCHEMA|DATABASE|VIEW|TYPE|SEQUENCE|CONSTRAINT)\b"
+    r"|\bADD\s+COLUMN\b|\b(?:create|drop)_all\(|\bmigrations\.[A-Z]\w+\("
+    r"|\bop\.(?:add|alter|bulk|create|drop|execute|rename)\w*\(",
+    re.IGNORECASE,
+)
+DELETION = re.compile(
+    r"\bDELETE\s+FROM\b|\bTRUNCATE\s+\w|\bFLUSH(?:ALL|DB)\b|\bdrop_?(?:collection|database)\b"
+    r"|\bdelete_?many\b|\.delete\(\s*\)|\bpurge_?queue\b"
+    r"|\brmtree\(|\bos\.(?:remove|unlink|rmdir)\(|\.unlink\(|\brm\s+-\w*[rf]",
+    re.IGNORECASE,
+)
+TEST_FOLDER = re.compile(r"(?:^|/)tests?/")  # what lies there is not run in production
+
 
 def needs_a_human(paths: Iterable[str]) -> tuple[str, ...]:
     """Return the paths whose change may not fit data that was written since."""
     return tuple(
         path for path in paths if MIGRATION.search(path) or suspects.LOCK_FILE.search(path)
     )
+
+
+def delicate(paths: Iterable[str], diff: str) -> tuple[str, ...]:
+    """Return what of a patch a person must look at: delicate paths, and lines it adds that change a
+    schema or delete data, as `path: line`."""
+    return needs_a_human(paths) + tuple(_dangerous_lines(diff))
+
+
+def _dangerous_lines(diff: str) -> Iterator[str]:
+    path, served = "", True
+    for row in diff.splitlines():
+        if row.startswith("+++ "):
+            path = row[4:].removeprefix("b/")
+            served = TEST_FOLDER.search(path) is None
+        elif row.startswith("+") and served and (SCHEMA.search(row) or DELETION.search(row)):
+            yield f"{path}: {row[1:].strip()[:80]}"
 
 
 def applied(bench: Workbench, base: str, diff: str) -> str | None:
@@ -40,7 +71,7 @@ def checks(bench: Workbench, base: str, tree: str, diff: str) -> tuple[Check, ..
     """Return the checks of a patch, the first of which is that it applies."""
     old = bench.source.tree(base)
     paths = [change.path for change in bench.repository.diff_trees(base, tree)]
-    delicate = needs_a_human(paths)
+    found = delicate(paths, diff)
     rows = diff.splitlines()
     size = sum(line.startswith(("+", "-")) and not line.startswith(("+++", "---")) for line in rows)
     return (
@@ -53,9 +84,9 @@ def checks(bench: Workbench, base: str, tree: str, diff: str) -> tuple[Check, ..
             passed=reversed_tree(bench, base, tree) == old,
         ),
         Check(
-            text="no migration, schema, lock file or data format is changed",
-            passed=not delicate,
-            detail=", ".join(delicate[:5]),
+            text="no migration, schema, lock file or data format is changed, no data deleted",
+            passed=not found,
+            detail=", ".join(found[:5]),
         ),
         Check(
             text="the change is small",

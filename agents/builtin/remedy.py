@@ -217,7 +217,7 @@ def _patch(
     if checks[0].passed is not True:
         return f"its diff does not apply: {checks[0].detail}"
     paths = tuple(change.path for change in repository.diff_trees(work.head, tree))
-    migration = caution.needs_a_human(paths)
+    migration = caution.delicate(paths, diff)
     return reports.Patch(
         engine=ENGINE,
         remedy=draft.kind,
@@ -246,8 +246,8 @@ def _patch(
         migration=bool(migration),
         gaps=tested.gaps
         + tuple(
-            f"{path} changes data, schema or dependencies: reverting it needs a human"
-            for path in migration
+            f"{what} changes data, schema or dependencies: reverting it needs a human"
+            for what in migration
         ),
         seconds=round(work.bench.deadline.spent, 3),
     )

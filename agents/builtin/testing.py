@@ -252,7 +252,7 @@ def compatibility(session: Session) -> CategoryResult:
         session.gaps.append("no recorded requests: compatibility was tested by tests only")
     previous = _previous_tests(session, figures, commands)
     answers += [previous] if previous is not None else []
-    delicate = caution.needs_a_human(session.patch.paths)
+    delicate = caution.delicate(session.patch.paths, session.patch.diff)
     if delicate:
         figures.append(("data or schema files", ", ".join(delicate[:5])))
         session.gaps.append("old data was not read by the new version: a human must look at it")

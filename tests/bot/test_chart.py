@@ -181,3 +181,16 @@ def test_a_dashed_line_is_drawn_in_pieces_of_its_length() -> None:
     pieces = drawing._dashes([(0.0, 0.0), (10.0, 0.0)], (2.0, 3.0))
 
     assert [[(0.0, 0.0), (2.0, 0.0)], [(5.0, 0.0), (7.0, 0.0)]] == pieces
+
+
+def test_a_take_back_says_how_long_users_met_the_new_version() -> None:
+    marks, phases = [Mark(MarkKind.TAKEN_BACK, at(130))], [Phase(10, at(100), at(130))]
+
+    assert "taken back 14:32 after 30 s" in words(chart.scene(both(40), phases=phases, marks=marks))
+
+
+def test_a_wide_band_says_what_the_share_is_of() -> None:
+    phases = [Phase(10, at(0), at(150)), Phase(50, at(150), at(155))]
+
+    assert "10 % of requests" in words(chart.scene(both(40), phases=phases))
+    assert "50 % of requests" not in words(chart.scene(both(40), phases=phases))

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -130,6 +131,7 @@ class Load:
     clients: int = 4
     keep_alive: bool = True
     pause: float = 0.0
+    log: Path | None = None  # an access log as a balancer would write it: revision, status, time
     statuses: Counter[str] = field(default_factory=Counter)
     revisions: Counter[str] = field(default_factory=Counter)
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -142,7 +144,9 @@ class Load:
                 answer = connection.getresponse()
                 body = answer.read()
                 self.statuses[str(answer.status)] += 1
-                self.revisions[body.decode().split(" ")[0]] += 1
+                revision = body.decode().split(" ")[0]
+                self.revisions[revision] += 1
+                self._write(revision, answer.status)
                 if answer.getheader("connection") == "close" or not self.keep_alive:
                     connection.close()
             except (OSError, http.client.HTTPException) as error:
@@ -151,6 +155,14 @@ class Load:
             if self.pause:
                 self.stopped.wait(self.pause)
         connection.close()
+
+    def _write(self, revision: str, status: int) -> None:
+        if self.log is None:
+            return
+        at = datetime.now(UTC).isoformat()
+        line = {"ts": at, "version": revision, "status": status, "ms": 1.0}
+        with self.log.open("a", encoding="utf-8") as log:  # one write: lines of threads stay whole
+            log.write(json.dumps(line) + "\n")
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Load"]:

@@ -377,3 +377,11 @@ def test_applying_a_step_changes_the_rollout_as_it_says() -> None:
 )
 def test_scopes(scope: str, percent: int, expected: bool) -> None:
     assert expected == canary.covers(scope, percent)
+
+
+def test_traffic_that_stops_in_the_middle_of_a_bake_is_no_health() -> None:
+    """Measured and nobody asked: longer first, then people; never a PASS from what was before."""
+    stopped = [*both([(1, 0)] * 60, [(9, 4)] * 60)]
+    quiet = both([(0, 0)] * 180, [(0, 0)] * 180, start=START + timedelta(seconds=300))
+    assert Do.EXTEND is baking(601, [*stopped, *quiet[:60], *quiet[180:240]]).do
+    assert Do.ASK is baking(1201, [*stopped, *quiet], extended=True).do

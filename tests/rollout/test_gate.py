@@ -275,3 +275,27 @@ def test_a_canary_at_the_limit_fails_in_at_most_one_of_a_hundred_rollouts(burst:
         buckets = row(Version.CANARY, counts)
         failed += gate.judge(buckets, ERRORS, 600).result is Result.FAIL
     assert failed <= 4  # 1 % of 200, with room for chance: 5 and more have odds of 1 : 20
+
+
+@pytest.mark.parametrize("unit", [0.001, 1.0, 1000.0])
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, Result.PASS), (4.0, Result.FAIL)])
+def test_the_unit_of_response_times_changes_no_verdict(
+    unit: float, factor: float, expected: Result
+) -> None:
+    buckets = []
+    for index in range(20):
+        at = START + timedelta(seconds=SECONDS) * index
+        slow, base = lognormal(index, factor, 30), lognormal(1000 + index, 1.0, 270)
+        mine, theirs = [tuple(unit * ms for ms in times) for times in (slow, base)]
+        buckets += row(Version.CANARY, [(30, 0)], start=at, times=mine)
+        buckets += row(Version.STABLE, [(270, 0)], start=at, times=theirs)
+    assert expected is gate.judge(buckets, Gates(new_errors=False), 100).result
+
+
+def test_one_version_in_another_unit_is_never_passed() -> None:
+    buckets = []
+    for index in range(20):
+        at = START + timedelta(seconds=SECONDS) * index
+        buckets += row(Version.CANARY, [(30, 0)], start=at, times=lognormal(index, 1000.0, 30))
+        buckets += row(Version.STABLE, [(270, 0)], start=at, times=lognormal(99 + index, 1.0, 270))
+    assert Result.FAIL is gate.judge(buckets, Gates(new_errors=False), 100).result

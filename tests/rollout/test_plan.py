@@ -44,6 +44,7 @@ def test_the_safe_version() -> None:
         (plans.subject(last_good_deployable=False), SafeVersion.STABLE, plans.OLD, True),
         (plans.subject(last_good_revision=plans.OLD), SafeVersion.STABLE, plans.OLD, True),
         (plans.subject(patch=migration), SafeVersion.STABLE, plans.OLD, True),
+        (plans.subject(migrates=True), SafeVersion.STABLE, plans.OLD, True),
     ]
     for subject, version, revision, broken in cases:
         safe = plan.choose_safe(subject)

@@ -72,7 +72,18 @@ def act(folder: Path, name: str, world: dict[str, Any]) -> None:
 
 
 def run(folder: Path, world: dict[str, Any], side: str, revision: str | None) -> None:
-    """Make a side run a revision, None: nothing. A world without servers only notes it."""
+    """Make a side run a revision, None: nothing. A world without servers only notes it.
+
+    A graceful team brings the new server up beside the old one, and lets that one answer what it
+    has: no request is lost.
+    """
+    old = world.get(f"{side}_pid")
+    if world.get("graceful") and revision is not None and alive(old) and world[side] != revision:
+        world[f"{side}_pid"] = start(folder, world, side, revision, beside=True)
+        time.sleep(world["graceful"])  # what is under way is answered well within it
+        stop(old)
+        world[side] = revision
+        return
     if "service" in world and (revision is None or world.get(side) != revision):
         stop(world.get(f"{side}_pid"))
         world[f"{side}_pid"] = None
@@ -82,8 +93,11 @@ def run(folder: Path, world: dict[str, Any], side: str, revision: str | None) ->
     world[side] = revision
 
 
-def start(folder: Path, world: dict[str, Any], side: str, revision: str) -> int:
-    socket, at = folder / f"{side}.sock", folder / revision
+def start(
+    folder: Path, world: dict[str, Any], side: str, revision: str, *, beside: bool = False
+) -> int:
+    name, at = folder / f"{side}.sock", folder / revision
+    socket = folder / f"{side}.new" if beside else name
     at.mkdir(exist_ok=True)
     if not (at / "behaviour.json").exists():
         (at / "behaviour.json").write_text("{}", encoding="utf-8")
@@ -98,6 +112,8 @@ def start(folder: Path, world: dict[str, Any], side: str, revision: str) -> int:
     until = time.monotonic() + 10
     while not socket.exists() and process.poll() is None and time.monotonic() < until:
         time.sleep(0.01)
+    if beside:
+        socket.replace(name)  # from here on every new connection is the new server's
     return process.pid
 
 

@@ -68,15 +68,20 @@ class Site:
     keys: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, folder: Path) -> "Site":
-        """Return a site whose stable server runs the old version; HAProxy is not started yet."""
+    def begin(
+        cls, folder: Path, stable: str = plans.OLD, behaviour: dict[str, float] | None = None
+    ) -> "Site":
+        """Return a site whose stable server runs this version; HAProxy is not started yet."""
         found = services.program("haproxy", beside=[Path("/usr/sbin"), Path("/usr/local/sbin")])
         program = services.need(found, "HAProxy")
         if len(str(folder / "team/canary.sock")) > 90:
             pytest.fail(f"{folder} is too long for a unix socket's name")
         service = str(Path(service_under_test.__file__))
         team = Team.begin(folder / "team", service=service, stable=None)
-        environment = {"HALON_HOOK": "take_back", "HALON_TO": plans.OLD, "HALON_REVISION": ""}
+        (team.folder / stable).mkdir()
+        told = json.dumps(behaviour or {})
+        (team.folder / stable / "behaviour.json").write_text(told, encoding="utf-8")
+        environment = {"HALON_HOOK": "take_back", "HALON_TO": stable, "HALON_REVISION": ""}
         subprocess.run(team.argv(), env=environment, check=True)
         team.change(calls=[])
         keys = {
