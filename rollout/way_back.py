@@ -15,13 +15,14 @@ if __name__ == "__main__":  # as a script with -I, nothing but the standard libr
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 from incidents import errors
-from rollout import flagfile, haproxy, hooks, steering
+from rollout import flagfile, haproxy, hooks, nginxfile, steering
 from rollout.switch import Switch
 
 DONE, NOT_YET, USAGE, SUPERSEDED = 0, 1, 2, 3
 SWITCHES: dict[str, Callable[..., Switch]] = {
     haproxy.Backend.kind: haproxy.Backend,
     flagfile.Flag.kind: flagfile.Flag,
+    nginxfile.Include.kind: nginxfile.Include,
 }
 
 

@@ -16,12 +16,12 @@ from rollout import sources
 from rollout.canary import Timing
 from rollout.delivery.local import Local
 from rollout.delivery.port import Delivery
-from rollout.deployers import argo, blue_green, command, flagd, haproxy
+from rollout.deployers import argo, blue_green, command, flagd, haproxy, nginx
 from rollout.deployers.port import Deployer
 from rollout.deployers.processes import Processes
 from rollout.monitors.port import Monitor
 
-DEPLOYERS = ("processes", "command", "haproxy", "blue_green", "flagd", "argo")
+DEPLOYERS = ("processes", "command", "haproxy", "blue_green", "flagd", "nginx", "argo")
 EXPERIMENTAL = {"argo": "it has never run on a real cluster"}
 DELIVERIES = ("local",)
 Model = TypeVar("Model", bound=BaseModel)  # the newer syntax needs Python 3.12
@@ -98,6 +98,8 @@ def _steered(service: Service, driver: str, folder: Path) -> Deployer:
         return blue_green.BlueGreen(name, both, folder)
     if driver == "flagd":
         return flagd.Flagd(name, _settings(service, "deploy", given, flagd.Settings), folder)
+    if driver == "nginx":
+        return nginx.Nginx(name, _settings(service, "deploy", given, nginx.Settings), folder)
     if driver == "argo":
         return argo.Argo(name, _settings(service, "deploy", given, argo.Settings), folder)
     raise _unknown(service, "deploy", driver, DEPLOYERS)
