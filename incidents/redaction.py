@@ -5,11 +5,13 @@ through an incident. Called at the one boundary before the timeline, the model a
 Prefers a missed oddity to a destroyed log line: digests, versions and timestamps stay as they are.
 """
 
-import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Protocol
+
+from incidents import redaction_rules
+from incidents.redaction_rules import Rule
 
 
 class Numbering(Protocol):
@@ -33,134 +35,7 @@ class Counting:
         return self._known[kind, value]
 
 
-def luhn(digits: str) -> bool:
-    """Return whether a card number's check digit fits (ISO/IEC 7812)."""
-    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
-    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
-
-
-def iban(text: str) -> bool:
-    """Return whether an IBAN's check digits fit (ISO 13616: remainder 1 by 97)."""
-    turned = text[4:] + text[:4]
-    return int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"[^0-9A-Za-z]", "", text)
-
-
-def _is_card(text: str) -> bool:
-    digits = _bare(text)
-    return 13 <= len(digits) <= 19 and digits[0] in "3456" and luhn(digits)
-
-
-def _is_iban(text: str) -> bool:
-    bare = _bare(text)
-    return 15 <= len(bare) <= 34 and iban(bare.upper())
-
-
-def _is_phone(text: str) -> bool:
-    return 9 <= len(re.sub(r"\D", "", text)) <= 15
-
-
-def _is_address(text: str) -> bool:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    # Loopback and "any" are nobody's address, and links to the war room must keep working.
-    return not (address.is_loopback or address.is_unspecified)
-
-
-def _is_secret(text: str) -> bool:
-    # A reference to a secret is not a secret: `password=$DB_PASSWORD`, `token: ${{ secrets.T }}`.
-    return not re.match(r"[$<{*]|(?i:none|null|true|false|redacted)\b", text)
-
-
-def _always(_: str) -> bool:
-    return True
-
-
-_NAMES = (
-    r"(?:[a-z0-9]{1,40}[_-]){0,6}(?:password|passwd|passphrase|secret"
-    r"|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token"
-    r"|secret[_-]?key|client[_-]?secret|token|pwd)"
-)
 TOKEN = re.compile(r"<[a-z]+(?:-[a-z]+)*-\d+>")
-SECRET_NAME = re.compile(rf"(?i)\A{_NAMES}\Z")
-
-# (kind, pattern, check); the group `v`, or the whole match, is replaced. The order counts: what
-# carries structure (a PEM block, a JWT) goes before what is only a run of signs. Repetitions that
-# could overlap are bounded: a hostile log line must not cost quadratic time.
-RULES: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
-    (
-        "private-key",
-        re.compile(
-            r"-----BEGIN (?P<t>[A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END (?P=t)-----|\Z)", re.S
-        ),
-        _always,
-    ),
-    ("jwt", re.compile(r"\beyJ[\w-]{8,4096}\.eyJ[\w-]{4,4096}\.[\w-]*"), _always),
-    ("slack-token", re.compile(r"\bxox[abeoprs]-[\w-]{10,}|\bxapp-[\w-]{10,}"), _always),
-    ("slack-hook", re.compile(r"\bhooks\.slack\.com/services/(?P<v>[\w/]{20,})"), _always),
-    ("telegram-token", re.compile(r"(?:\b|(?<=bot))\d{8,10}:[\w-]{35}(?![\w-])"), _always),
-    (
-        "github-token",
-        re.compile(r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"),
-        _always,
-    ),
-    ("gitlab-token", re.compile(r"\bgl(?:pat|ptt|rt|dt)-[\w-]{20,}"), _always),
-    ("aws-key", re.compile(r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b"), _always),
-    ("google-key", re.compile(r"\bAIza[\w-]{35}"), _always),
-    ("stripe-key", re.compile(r"\b(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}"), _always),
-    ("api-key", re.compile(r"\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}"), _always),
-    ("npm-token", re.compile(r"\bnpm_[A-Za-z0-9]{36}\b"), _always),
-    ("pypi-token", re.compile(r"\bpypi-[\w-]{50,}"), _always),
-    ("sendgrid-key", re.compile(r"\bSG\.[\w-]{16,}\.[\w-]{16,}"), _always),
-    ("password", re.compile(r"(?<=://)[^\s:/?#@'\"]*:(?P<v>[^\s/?#'\"]+)@"), _is_secret),
-    ("bearer", re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<v>[\w+/.~-]{12,}=*)"), _always),
-    (
-        "secret",
-        re.compile(
-            rf"(?i)(?<![a-z0-9]){_NAMES}[\"']?\s*(?:=>|:=|=|:)\s*"
-            r"(?:\"(?P<v>[^\"\n]{4,4096})\"|'(?P<w>[^'\n]{4,4096})'|(?P<x>[^\s\"',;&)(\]}]{6,}))"
-        ),
-        _is_secret,
-    ),
-    (
-        "email",
-        re.compile(
-            r"(?<![\w.+-])[\w.+%-]{1,64}@"
-            r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
-        ),
-        _always,
-    ),
-    ("iban", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"), _is_iban),
-    ("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), _is_card),
-    ("phone", re.compile(r"(?<![\w+])\+[1-9]\d{0,2}(?:[ .()/-]{0,2}\d){7,13}(?!\w)"), _is_phone),
-    (
-        "phone",
-        re.compile(r"(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w-])"),
-        _is_phone,
-    ),
-    # "Chrome/120.0.0.0" and "v1.2.3.4" are versions.
-    (
-        "ip",
-        re.compile(r"(?<![\w.])(?<![A-Za-z]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)"),
-        _is_address,
-    ),
-    (
-        "ip",
-        # A digit in the first group keeps `std::add` and `test_a.py::bad` what they are.
-        re.compile(
-            r"(?<![\w:.])(?=[0-9a-f]*\d)(?:[0-9a-f]{1,4}:){1,7}(?::?[0-9a-f]{1,4})"
-            r"(?::[0-9a-f]{1,4})*"
-            r"(?![\w:])",
-            re.I,
-        ),
-        _is_address,
-    ),
-)
 
 
 class Redactor:
@@ -223,22 +98,49 @@ def _replaced(value: Any, secret: str) -> Any:
 
 def redact(text: str, numbering: Numbering, extra: Iterable[re.Pattern[str]] = ()) -> str:
     """Return the text with secrets and personal data replaced; `extra` are a service's own."""
-    for kind, pattern, check in RULES:
-        text = pattern.sub(partial(_replace, kind, check, numbering), text)
+    text = _by_rules(text, redaction_rules.SECRETS, numbering)
+    text = _by_names(text, numbering)
+    text = _by_rules(text, redaction_rules.PERSONAL, numbering)
     for pattern in extra:
-        text = pattern.sub(partial(_replace, "private", _always, numbering), text)
+        text = pattern.sub(partial(_replace, Rule("private", pattern), numbering), text)
     return text
 
 
-def _replace(
-    kind: str, check: Callable[[str], bool], numbering: Numbering, found: re.Match[str]
-) -> str:
-    group = next((name for name, got in found.groupdict().items() if got and name in "vwx"), 0)
+def _by_rules(text: str, rules: tuple[Rule, ...], numbering: Numbering) -> str:
+    for rule in rules:
+        if rule.needles and not any(needle in text for needle in rule.needles):
+            continue
+        if rule.hint is not None and not rule.hint.search(text):
+            continue
+        text = rule.pattern.sub(partial(_replace, rule, numbering), text)
+    return text
+
+
+def _replace(rule: Rule, numbering: Numbering, found: re.Match[str]) -> str:
+    group = next((name for name, got in found.groupdict().items() if got and name in "vw"), 0)
     value = found[group]
-    if not check(value) or TOKEN.fullmatch(value):
+    if not rule.check(value) or TOKEN.fullmatch(value):
         return found[0]
     start, end = (edge - found.start() for edge in found.span(group))
-    return f"{found[0][:start]}<{kind}-{numbering.number(kind, value)}>{found[0][end:]}"
+    return f"{found[0][:start]}<{rule.kind}-{numbering.number(rule.kind, value)}>{found[0][end:]}"
+
+
+def _by_names(text: str, numbering: Numbering) -> str:
+    """Replace what its name gives away: `password=…`, `"first_name": "…"`."""
+    pieces, done = [], 0
+    for named in redaction_rules.NAMED.finditer(text):
+        kind = redaction_rules.kind_of(named[1])
+        value = redaction_rules.VALUE.match(text, named.end()) if kind else None
+        if value is None or value.start() < done or redaction_rules.is_code(named[2], value):
+            continue
+        group = value.lastgroup if value.lastgroup != "call" else "x"
+        said = value[group or 0]
+        if TOKEN.fullmatch(said) or not redaction_rules.is_private(kind, said, bare=group == "x"):
+            continue
+        start, end = value.span(group or 0)
+        pieces += [text[done:start], f"<{kind}-{numbering.number(kind, said)}>"]
+        done = end
+    return "".join([*pieces, text[done:]]) if pieces else text
 
 
 def redact_json(value: Any, numbering: Numbering, extra: Iterable[re.Pattern[str]] = ()) -> Any:
@@ -255,9 +157,16 @@ def redact_json(value: Any, numbering: Numbering, extra: Iterable[re.Pattern[str
         return part
 
     def _member(name: Any, item: Any) -> Any:
-        named = isinstance(name, str) and SECRET_NAME.match(name)
-        if named and isinstance(item, str) and item and _is_secret(item):
-            return f"<secret-{numbering.number('secret', item)}>"
+        texts = isinstance(name, str) and isinstance(item, str)
+        kind = redaction_rules.kind_of(name) if texts else ""
+        # Under the name of a secret even one sign is a secret.
+        private = (
+            item and redaction_rules.is_secret(item)
+            if kind == "secret"
+            else kind and (redaction_rules.is_private(kind, item))
+        )
+        if private and not TOKEN.fullmatch(item):
+            return f"<{kind}-{numbering.number(kind, item)}>"
         return walk(item)
 
     return walk(value)

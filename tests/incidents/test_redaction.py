@@ -1,11 +1,14 @@
 """Secrets and personal data go; what an engineer needs stays."""
 
+import random
 import re
 import time
 
 import pytest
 
-from incidents.redaction import Counting, iban, luhn, redact, redact_json
+from incidents.checkdigits import iban, luhn
+from incidents.redaction import TOKEN, Counting, redact, redact_json
+from tests.incidents import private
 
 AWS = "AKIA" + "IOSFODNN7EXAMPLE"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123"
@@ -141,3 +144,43 @@ def test_a_hostile_line_costs_no_more_than_its_length(unit: str) -> None:
     seconds(1000)
 
     assert seconds(80_000) < 30 * max(seconds(10_000), 0.01)
+
+
+ROUNDS = 5
+
+
+@pytest.mark.parametrize("kind", [*private.SECRETS, *private.PERSONAL])
+def test_no_kind_of_private_data_stays(kind: str) -> None:
+    make, line = (private.SECRETS | private.PERSONAL)[kind]
+    rng = random.Random(kind)
+    for _ in range(ROUNDS):
+        value = make(rng)
+        clean = redact(line.format(value), Counting())
+
+        assert value not in clean, clean
+        assert 1 == len(TOKEN.findall(clean)), clean
+        assert redact(clean, Counting()) == clean
+
+
+def test_there_are_enough_kinds() -> None:
+    assert len(private.SECRETS) >= 40
+    assert len(private.PERSONAL) >= 15
+
+
+def test_a_thousand_ordinary_lines_come_through_unchanged() -> None:
+    lines = list(private.ordinary(1000))
+    changed = [(line, clean) for line in lines if (clean := redact(line, Counting())) != line]
+
+    assert [] == changed
+    assert "\n".join(lines) == redact("\n".join(lines), Counting())
+
+
+def test_a_value_that_is_taken_out_in_json_is_found_by_its_name() -> None:
+    said = {"first_name": "Ana", "zip_code": "10115", "title": "first_name is empty", "lat": 12}
+
+    assert {
+        "first_name": "<name-1>",
+        "zip_code": "<postcode-1>",
+        "title": "first_name is empty",
+        "lat": 12,
+    } == redact_json(said, Counting())
