@@ -65,7 +65,8 @@ _CODE = re.compile(
     r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[a-z]+(?:_[a-z]+)+|[A-Z]+(?:_[A-Z]+)+|self|cls|this|\w*\.\.\."
 )
 _REFERENCE = re.compile(
-    r"[$<{*%@!]|\\[nrt]|(?:none|null|true|false|redacted|x{4,})\b", re.IGNORECASE
+    r"[$<{*%@!]|\\[nrt]|(?:/[a-z][\w.-]*){2,}/?\Z|(?:none|null|true|false|redacted|x{4,})\b",
+    re.IGNORECASE,
 )
 
 
