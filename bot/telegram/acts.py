@@ -228,10 +228,12 @@ class Acts:
         self._talk.add(task)
         task.add_done_callback(self._talk.discard)
 
-    async def idle(self) -> None:
-        """Wait until everybody has their answer."""
-        while self._talk:
-            await asyncio.wait(list(self._talk))
+    async def idle(self, longest: float | None = None) -> None:
+        """Wait until everybody has their answer, or so many seconds; the rest go without."""
+        if self._talk:
+            _, hanging = await asyncio.wait(list(self._talk), timeout=longest)
+            for one in hanging:
+                one.cancel()
 
 
 def _key(update: telegram.Update) -> str:

@@ -39,6 +39,7 @@ from incidents.timers import Leases
 log = logging.getLogger(__name__)
 
 BURST = 3
+LAST_WORDS_SECONDS = 2.0  # for answers that are on their way when we end
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Account:
 class Clocks:
     """Seconds; tests make them short."""
 
-    lease: float = 30.0
+    lease: float = 15.0
     retry: float = 5.0
     longest_retry: float = 30.0
     poll: float = 20.0  # how long one getUpdates waits
@@ -222,7 +223,7 @@ class Telegram:
             if updater.running:
                 await updater.stop()
             await app.stop()
-            await self.acts.idle()
+            await self.acts.idle(LAST_WORDS_SECONDS)
             await asyncio.gather(posting, looking)
             await app.shutdown()
 

@@ -34,6 +34,7 @@ from incidents.sendings import Sendings
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 REMEMBERED = 2000  # messages of others that cannot be a lost one of ours
+NARROW = 18  # a label of so many units fits half of a phone
 BEYOND = 10  # ids after the newest known one that a lost message may have
 
 SENT = crash.register("telegram.sent", "Telegram has the message, we have not written its id down")
@@ -282,7 +283,15 @@ def _reply(place: Place) -> ReplyParameters | None:
 
 
 def _keyboard(part: Part) -> InlineKeyboardMarkup | None:
-    rows = [[_button(label, pressed)] for label, pressed in part.keys]
+    """Return the buttons below a message: short ones in pairs, so that a thumb reaches them."""
+    rows: list[list[InlineKeyboardButton]] = []
+    short = 0
+    for label, pressed in part.keys:
+        short = short + 1 if limits.units(label) <= NARROW else 0
+        if short and short % 2 == 0:
+            rows[-1].append(_button(label, pressed))
+        else:
+            rows.append([_button(label, pressed)])
     return InlineKeyboardMarkup(rows) if rows else None
 
 

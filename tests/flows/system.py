@@ -191,19 +191,33 @@ class System:
 
 
 @contextmanager
-def running(folder: Path, scenario: Scenario, at: str | None = None) -> Iterator[System]:
-    """Start everything in a folder and end it; `at` names the point at which someone dies once."""
+def running(
+    folder: Path,
+    scenario: Scenario,
+    at: str | None = None,
+    more: dict[str, str] | None = None,
+    people: str = "",
+) -> Iterator[System]:
+    """Start everything in a folder and end it; `at` names the point at which someone dies once.
+
+    `more` are variables of Halon's processes, `people` lines of the service in halon.toml.
+    """
     data = folders.prepare(folder / "halon")
     settings = Settings(folder=data, file=folder / "halon.toml").model_copy(
         update={"database_url": None, "redis_url": None}
     )
     overrides = {"HALON_TIME_SCALE": f"{SCALE:g}", "HALON_WEB_PORT": "0"}
+    overrides |= more or {}
     if at is not None:
         overrides |= {"HALON_CRASH_AT": at, "HALON_CRASH_MARK": str(folder / "crashed")}
     plant = Plant(settings, overrides)
     try:
         production = Production(folder, scenario, plant.supervisor)
         production.start()
+        written = settings.file.read_text("utf-8")
+        settings.file.write_text(
+            written.replace("[[service]]", f"[[service]]\n{people}", 1), "utf-8"
+        )
         entrance = plant.start()
         room = WarRoom(entrance.url, entrance.bearer)
         made = System(folder, production, plant, entrance.bearer, room)

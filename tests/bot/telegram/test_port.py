@@ -296,3 +296,13 @@ def test_a_button_of_the_poster_is_pressed_by_its_id(office: Office, desk: Desk)
     (held,) = (one for one in desk.api.group.messages.values() if one.text == "Held")
 
     assert [[{"text": "Take back", "callback_data": "c:rollback"}]] == held.keys
+
+
+def test_short_buttons_stand_in_pairs_and_long_ones_alone(office: Office, desk: Desk) -> None:
+    opened = desk.open_thread(office.open())
+    labels = ("I have seen it", "Take command", "Start the canary at 10 %", "No", "Later")
+    buttons = tuple(Button(label, "ack", "") for label in labels)
+    post(desk, opened.thread, Message("Pick", buttons=buttons))
+    (pick,) = (one for one in desk.api.group.messages.values() if one.text == "Pick")
+
+    assert [2, 1, 2] == [len(row) for row in pick.keys]
