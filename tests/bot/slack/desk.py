@@ -28,8 +28,9 @@ from tests.slack_double import APP_TOKEN, BOT_TOKEN, SECRET, SlackDouble
 
 RITA, ADA, SAM, GUS, EXT = "URITA", "UADA", "USAM", "UGUS", "UEXT"
 HOME = "C0HOME"
-QUICK = Pace(ping=0.2, silent=1.0, closed=0.3, connect=2.0, look=0.05, first_wait=0.1,
-             longest_wait=0.5)  # fmt: skip
+QUICK = Pace(
+    ping=0.5, silent=2.0, closed=0.3, connect=5.0, look=0.05, first_wait=0.1, longest_wait=0.5
+)
 PATIENCE = 20.0  # a busy machine is no failure
 
 

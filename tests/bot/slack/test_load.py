@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.slack.connection import Pace
 from cli import redis as redis_servers
 from tests.bot.office import Office
 from tests.bot.slack import desk
@@ -41,6 +42,8 @@ def test_fifty_at_once_are_acknowledged_while_redis_stands_still(
     office: Office, stalled: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def play(one: Desk) -> list[float]:
+        assert one.slack.socket is not None
+        one.slack.socket.pace = Pace()
         async with desk.running(one):
             os.kill(stalled, signal.SIGSTOP)
             asyncio.get_running_loop().call_later(STALLED_SECONDS, os.kill, stalled, signal.SIGCONT)
