@@ -39,6 +39,7 @@ from bot.web.port import WebPort
 from incidents import walls
 from incidents.approvals import Approvals
 from incidents.deliveries import Deliveries
+from incidents.effects import Effects
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
 from incidents.people import Identities, Tokens
@@ -153,7 +154,12 @@ def compose(
     )
     slack = None
     if account is not None:
-        slack = Slack(account, Hearing(commands, Deliveries(store), Quotes(store)), Journal(inbox))
+        slack = Slack(
+            account,
+            Hearing(commands, Deliveries(store), Quotes(store)),
+            Journal(inbox),
+            Effects(store),
+        )
     telegram = None
     if telegram_account is not None:
         telegram = Telegram(

@@ -15,6 +15,24 @@ from incidents.store import Store, Tx
 _E = schema.effect
 
 
+class Effects:
+    """Effects outside of any run that may be repeated unharmed, but need not be."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def is_done(self, key: str) -> bool:
+        """Return whether an effect was noted as made."""
+        with self._store.read() as tx:
+            return bool(tx.run(select(_E.c.done).where(_E.c.key == key)).scalar())
+
+    def note(self, key: str) -> None:
+        """Note an effect as made."""
+        with self._store.write() as tx:
+            row = {"key": key, "done": True, "intended_at": tx.now, "done_at": tx.now}
+            tx.insert_new(_E, row)
+
+
 def once(
     store: Store,
     guard: Callable[[Tx], object],

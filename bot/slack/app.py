@@ -28,10 +28,12 @@ from bot.slack import inbound, manifest, registry
 from bot.slack.acts import Acts
 from bot.slack.asking import SECONDS, Asking
 from bot.slack.connection import Pace, Socket
+from bot.slack.crew import Crew
 from bot.slack.me import Me
 from bot.slack.people import People
 from bot.slack.place import ACTION
 from incidents import errors
+from incidents.effects import Effects
 from incidents.models import Json, Platform
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,7 @@ class Slack:
     account: Account
     hearing: Hearing
     journal: Journal
+    effects: Effects
     pace: Pace = field(default_factory=Pace)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,13 @@ class Slack:
             self.hearing, self.journal, line, self.people, self.asking, self.me,
             self.account.channel,
         )  # fmt: skip
+        self.crew = Crew(
+            self.asking,
+            self.hearing.commands.incidents,
+            self.hearing.deliveries,
+            self.effects,
+            self.hearing.commands.access,
+        )
         self.bolt = _bolt(self.account, self.me, self.take)
         token = self.account.app_token
         self.socket = (
@@ -100,10 +110,11 @@ class Slack:
             self.acts.start(item)
         knowing = asyncio.create_task(self._know_ourselves(stop), name="slack: who are we")
         listening = asyncio.create_task(self._listen(stop), name="slack: socket")
+        calling = asyncio.create_task(self.crew.run(stop), name="slack: crew")
         try:
-            await asyncio.gather(knowing, listening)
+            await asyncio.gather(knowing, listening, calling)
         finally:
-            for task in (knowing, listening):
+            for task in (knowing, listening, calling):
                 task.cancel()
             await self.acts.close()
 

@@ -19,6 +19,7 @@ from incidents.models import Json
 SECONDS = 10
 SOON = timedelta(seconds=2)
 LATER = ("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
+THERE = ("already_in_channel", "cant_invite_self")
 Blocks = Sequence[Json]
 
 
@@ -113,7 +114,13 @@ class Asking:
     async def invite(self, channel: str, users: Sequence[str]) -> None:
         """Bring people into a channel; who is there already stays."""
         async with translated("conversations.invite"):
-            await self._client.conversations_invite(channel=channel, users=list(users))
+            try:
+                await self._client.conversations_invite(
+                    channel=channel, users=list(users), force=True
+                )
+            except SlackApiError as error:
+                if error.response.get("error") not in THERE:
+                    raise
 
 
 @asynccontextmanager

@@ -154,7 +154,10 @@ class Socket:
         """Hand one envelope to Bolt; it is acknowledged only if what it brings is stored."""
         begun = time.time()
         answer = await run_async_bolt_app(self.bolt, request)
-        await send_async_response(client, request, answer, begun)
+        try:
+            await send_async_response(client, request, answer, begun)
+        except ConnectionError:
+            log.info("an acknowledgement met a closed connection; Slack sends its event again")
 
     def _is_lost(self, why: str) -> None:
         self._why = why.rstrip(".")

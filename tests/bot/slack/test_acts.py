@@ -219,6 +219,7 @@ LINES = {
     Verb.CHANGED: "changed flag on",
     Verb.MITIGATED: "mitigated switched",
     Verb.MERGE: "merge INC-2",
+    Verb.HOTFIX: "hotfix checkout crashes",
 }
 OPEN_TO_ALL = (
     Verb.OPEN, Verb.HELP, Verb.LIST, Verb.STATUS, Verb.ACTIONS, Verb.ACK, Verb.NOTE,
@@ -263,7 +264,6 @@ def test_guests_and_people_from_outside_may_do_nothing(one: Desk, user: str, lin
         ("/incident things are broken", "Which service is it"),
         ("/incident ack", "belongs to an incident"),
         ("/incident ack INC-77", "There is no incident INC-77"),
-        ("/hotfix checkout crashes", "no hot fixes yet"),
     ],
 )
 def test_what_cannot_be_understood_says_what_to_type(one: Desk, line: str, told: str) -> None:
@@ -350,6 +350,23 @@ def test_what_a_title_says_pings_nobody(one: Desk) -> None:
     assert "checkout <!channel> @bob `x`" == incident.title
     assert "<!channel>" not in one.told()[0]
     assert "&lt;!channel&gt;" in one.told()[0]
+
+
+# --- severity
+
+
+def test_a_raised_severity_brings_the_people_of_the_service_once(one: Desk) -> None:
+    incident = one.office.open(severity=Severity.P2, conversations=(f"slack:{HOME}",))
+    one.deliveries.opened(incident.number, f"slack:{HOME}", f"{HOME}:100.1", "100.1")
+    play(one, callback(mention("ack", SAM, HOME, "101.0", "100.1"), "Ev0"))
+    assert [] == one.double.called("conversations.invite")
+
+    play(one, callback(mention("severity P1", RITA, HOME, "101.1", "100.1"), "Ev1"))
+    asyncio.run(one.slack.crew.turn())
+    asyncio.run(desk.desk(one.office, one.double, http=True).slack.crew.turn())  # a later life
+
+    (invited,) = one.double.called("conversations.invite")
+    assert (HOME, f"{RITA},{ADA}") == (invited["channel"], invited["users"])
 
 
 # --- duties
