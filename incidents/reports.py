@@ -331,6 +331,7 @@ class DeploymentPlan(Frozen):
     traffic: str = ""  # how many requests the verdicts need and how long that takes
     stable_carries_incident: bool = True  # then stable is no yardstick for the canary
     why: str = ""  # why this version, where it is no fix
+    protected: tuple[str, ...] = ()  # changed paths that need a human's word, with the reasons
     lost: tuple[str, ...] = ()  # what going back to an older version takes away: commit subjects
     messages: tuple[tuple[str, str], ...] = ()  # (audience, text)
     afterwards: tuple[str, ...] = ()

@@ -52,6 +52,7 @@ class Subject:
     migrates: bool = False  # between the last good version and stable lies a migration
     lost: tuple[str, ...] = ()  # the subjects of the commits that going back takes away
     why: str = ""  # why this version, where it is no fix
+    protected: tuple[str, ...] = ()  # changed paths that need a human's word, with the reasons
 
     @property
     def digest(self) -> str:
@@ -249,6 +250,7 @@ def build_plan(
         patch_digest=subject.digest,
         stable_carries_incident=subject.stable_carries_incident,
         lost=subject.lost,
+        protected=subject.protected,
         why=subject.why,
         phases=chosen,
         watched=_criteria(gates),
@@ -305,6 +307,8 @@ def may_go_alone(mode: RunMode, verdict: Verdict, patch: Patch) -> str | None:
         return f"The run mode is {mode.value}."
     if patch.migration:
         return "The change contains a migration."
+    if patch.protected:
+        return f"A protected path is changed: {patch.protected[0]}."
     if verdict is not Verdict.CONFIRMED:
         return f"The cause is {verdict.value}, not CONFIRMED."
     if patch.remedy not in (RemedyKind.REVERT, RemedyKind.CONFIG):

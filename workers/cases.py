@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from agents import case, git, gitcalls, workspace
+from agents import case, git, gitcalls, protected, workspace
 from incidents import errors, models, remotes, reports
 from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service
@@ -90,6 +90,16 @@ def recorded(service: Service, path: Path) -> Iterator[Change]:
             after=revision,
         )
         before = revision
+
+
+def protected_paths(
+    mirror: git.Repository, service: Service, fix: reports.Patch
+) -> tuple[str, ...]:
+    """Return the protected paths that a patch changes, each with the reason, from its diff."""
+    tree = mirror.apply(fix.base, fix.diff) if fix.diff.strip() else mirror.tree_of(fix.base)
+    replay = service.reproduce.run if service.reproduce else None
+    commands = [one.argv for one in (case.command(service.test), case.command(replay)) if one]
+    return protected.of(mirror, fix.base, tree, fix.remedy, service.protected, commands)
 
 
 def log_files(service: Service) -> tuple[Path, ...]:

@@ -157,7 +157,10 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
             incident_id=job.incident.id,
         )
     good = _last_good(job, fix)
+    with cases.repository(job.office, job.service) as mirror:
+        guarded = cases.protected_paths(mirror, job.service, fix)
     subject = plans.Subject(
+        protected=guarded,
         service=job.service.name,
         driver=job.service.deploy.driver if job.service.deploy else "",
         severity=job.incident.severity,

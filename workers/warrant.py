@@ -83,6 +83,11 @@ def _look(
     is_ = (mirror.tree_of(plan.revision), mirror.parents(plan.revision))
     if is_ != (tree, (fix.base,)):
         raise _unwarranted(rollout, f"commit {plan.revision[:12]} is not the approved patch")
+    guarded = cases.protected_paths(mirror, desk.service(rollout.service), fix)
+    if unsaid := [path for path in guarded if path not in plan.protected]:
+        raise _unwarranted(rollout, f"its plan keeps silent about {unsaid[0]}")
+    if alone and guarded:
+        raise _unwarranted(rollout, f"nobody was asked, and {guarded[0]} needs a human")
     if alone and (why := _not_taken_back(mirror, fix, tree)):
         raise _unwarranted(rollout, f"nobody was asked, and {why}")
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from agents import protected
 from agents.builtin import caution, diagnose, guards, regression, suspects, trying
 from agents.builtin.scene import Scene
 from agents.builtin.trying import Tried
@@ -218,6 +219,9 @@ def _patch(
         return f"its diff does not apply: {checks[0].detail}"
     paths = tuple(change.path for change in repository.diff_trees(work.head, tree))
     migration = caution.delicate(paths, diff)
+    case = work.bench.case
+    commands = [one.argv for one in (case.test, case.reproduce) if one]
+    guarded = protected.of(repository, work.head, tree, draft.kind, case.protected, commands)
     return reports.Patch(
         engine=ENGINE,
         remedy=draft.kind,
@@ -238,12 +242,13 @@ def _patch(
             Check(text="a test fails before and passes after", passed=tested.test is not None),
             *checks,
         ),
-        risk=("high, needs a human: " if migration else "") + draft.risk,
+        risk=("high, needs a human: " if migration or guarded else "") + draft.risk,
         rollback=f"git apply -R halon-{digest_of(diff)[:12]}.patch",
         untouched=draft.untouched,
         alternatives=_alternatives(work, draft),
         tried=refused,
         migration=bool(migration),
+        protected=guarded,
         gaps=tested.gaps
         + tuple(
             f"{what} changes data, schema or dependencies: reverting it needs a human"

@@ -82,6 +82,7 @@ def test_a_migration_and_a_broken_way_back_are_gaps() -> None:
         (RunMode.AUTO, Verdict.LIKELY, plans.patch(), False),
         (RunMode.AUTO, Verdict.CONFIRMED, plans.patch(remedy=RemedyKind.GUARD), False),
         (RunMode.AUTO, Verdict.CONFIRMED, plans.patch(migration=True), False),
+        (RunMode.AUTO, Verdict.CONFIRMED, plans.patch(protected=("Makefile (built)",)), False),
         (RunMode.REVIEW, Verdict.CONFIRMED, plans.patch(), False),
     ],
 )

@@ -247,6 +247,16 @@ def test_where_gates_decide_alone_a_commit_taken_back_needs_nobody(place: Place)
         made.until_so(lambda: made.host.weight == 10, "at 10 %")
 
 
+def test_where_gates_decide_alone_a_protected_path_waits_for_people(place: Place) -> None:
+    with rolling(place, run_mode="auto", protected=["*.py"]) as made:
+        confirmed(made)
+
+        ticks(made)
+
+        assert 0 == made.host.obeying["fence"]
+        assert 1 == troubles(made)
+
+
 def test_where_gates_decide_alone_what_only_calls_itself_a_revert_waits_for_people(
     place: Place,
 ) -> None:
