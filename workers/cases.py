@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from agents import case, git, gitcalls, protected, workspace
+from agents import case, git, gitcalls, workspace
+from agents.builtin import protected
 from incidents import errors, models, remotes, reports
 from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service

@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agents import protected
-from agents.builtin import caution, diagnose, guards, regression, suspects, trying
+from agents.builtin import caution, diagnose, guards, protected, regression, suspects, trying
 from agents.builtin.scene import Scene
 from agents.builtin.trying import Tried
 from agents.builtin.verdict import Replayed

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agents import git, protected
+from agents import git
+from agents.builtin import protected
 from incidents.reports import RemedyKind
 from tests import repositories
 
