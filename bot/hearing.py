@@ -7,12 +7,13 @@ is known by the entry that it shows. Blocking reads of the store: call it in a t
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot import render
 from bot.commands import Commands, Wish
 from bot.parsing import Verb
 from bot.said import Said
 from incidents.approvals import Expected
 from incidents.deliveries import Deliveries
-from incidents.models import Act, Answer, Person, Platform, TimelineEntry
+from incidents.models import Act, Answer, EntryKind, Person, Platform, TimelineEntry
 from incidents.quotes import Quote, Quotes
 
 ANSWERS = {Verb.APPROVE.value: Answer.YES, Verb.REFUSE.value: Answer.NO}
@@ -68,13 +69,26 @@ class Hearing:
         return self.commands.withdrawing(asked.approval, person, key)
 
     def button(
-        self, entry: TimelineEntry | None, command: str, person: Person, key: str
+        self,
+        entry: TimelineEntry | None,
+        command: str,
+        person: Person,
+        key: str,
+        ref: str | None = None,
     ) -> Wish | None:
-        """Return what a button on a message asks for; None where the message is not known."""
+        """Return what a button on a message asks for; None where the message is not known.
+
+        `ref` is the approval that the button itself carries: what was asked when it was drawn.
+        """
         if entry is None:
             return None
         if command in ANSWERS:
-            return self.reaction(entry, ANSWERS[command], person, key)
+            asked = question(entry)
+            if asked is None:
+                return None
+            return self.commands.voting(
+                ref or asked.approval, person, ANSWERS[command], key, asked.saw
+            )
         return self.commands.saying(f"/incident {command}", person, f"INC-{entry.incident}", key)
 
     def quote(self, incident: str, quote: Quote, person: Person) -> Wish:
@@ -110,7 +124,10 @@ class Hearing:
 
 def question(entry: TimelineEntry | None) -> Asked | None:
     """Return the question that an entry asks or closes, None where it is about something else."""
-    content = {} if entry is None else entry.content
+    where = None if entry is None else render.target(entry)
+    if entry is None or where is None or where[0] is not EntryKind.QUESTION:
+        return None  # a vote that was refused is told in a message of its own: it asks nothing
+    content = entry.content
     if "approval" not in content or "plan_hash" not in content:
         return None
     saw = Expected(

@@ -61,6 +61,7 @@ class SlackDouble:
         self.answers: dict[str, Callable[[Json], web.Response | Json]] = {}
         self.sent: dict[str, Sent] = {}
         self.opened = 0  # connections that were opened
+        self.granted = SCOPES  # of the bot token
         self.mute = False  # keep connections and say nothing, not even a pong
         self._numbers = itertools.count(1)
         self._sockets: set[web.WebSocketResponse] = set()
@@ -129,7 +130,7 @@ class SlackDouble:
         if request.headers.get("Authorization") != f"Bearer {APP_TOKEN}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
         if (own := self.answers.get("apps.connections.open")) is not None:
-            return _response(own({}))
+            return self._response(own({}))
         ticket = str(next(self._numbers))
         self._tickets.add(ticket)
         url = f"ws://127.0.0.1:{self.port}/link?ticket={ticket}"
@@ -211,12 +212,16 @@ class SlackDouble:
         if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
         if (own := self.answers.get(method)) is not None:
-            return _response(own(said))
-        return _response(self._usual(method, said))
+            return self._response(own(said))
+        return self._response(self._usual(method, said))
 
     def _usual(self, method: str, said: Json) -> Json:
         if method == "auth.test":
-            return {"ok": True, "user_id": BOT, "bot_id": BOT_ID, "team_id": TEAM, "team": "Shop"}
+            return {"ok": True, "user_id": BOT, "user": "halon"} | {
+                "bot_id": BOT_ID,
+                "team_id": TEAM,
+                "team": "Shop",
+            }
         if method == "users.info":
             user = {"id": said["user"], "team_id": TEAM, "is_bot": False}
             return {"ok": True, "user": user | self.users.get(said["user"], {})}
@@ -248,6 +253,11 @@ class SlackDouble:
     async def _respond(self, request: web.Request) -> web.Response:
         self._note("response_url", await request.json() | {"name": request.match_info["name"]})
         return web.Response(text="ok")
+
+    def _response(self, answer: web.Response | Json) -> web.Response:
+        if isinstance(answer, web.Response):
+            return answer
+        return web.json_response(answer, headers={"x-oauth-scopes": self.granted})
 
     def _note(self, method: str, said: Json) -> None:
         with self._lock:
@@ -414,9 +424,3 @@ def _loaded(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _response(answer: web.Response | Json) -> web.Response:
-    if isinstance(answer, web.Response):
-        return answer
-    return web.json_response(answer, headers={"x-oauth-scopes": SCOPES})

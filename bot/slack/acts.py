@@ -161,7 +161,7 @@ class Acts:
             await self._say(one, person, key, one.value, one.channel)
             return
         entry = await self._shown(one)
-        wish = await asyncio.to_thread(self.hearing.button, entry, command, person, key)
+        wish = await asyncio.to_thread(self.hearing.button, entry, command, person, key, one.value)
         if wish is None:
             asked = "This message is not known here any more; use the newest one."
             await self._tell(one, Said(asked, False))

@@ -183,6 +183,27 @@ def test_a_button_approves_what_its_message_shows(one: Desk, asked: tuple[Incide
     assert ApprovalState.GRANTED is state(one, asked[1])
 
 
+def test_a_tick_on_the_refusal_of_a_vote_is_no_vote(one: Desk, asked: tuple[Incident, str]) -> None:
+    play(one, react(YES, SAM))
+    one.post(asked[0], "100.9")  # that it was refused is a message of its own
+
+    play(one, callback(reaction(YES, ADA, HOME, "100.9"), "Ev9"))
+
+    assert ApprovalState.ASKED is state(one, asked[1])
+
+
+def test_a_button_of_an_older_question_does_not_answer_the_newer_one(
+    one: Desk, asked: tuple[Incident, str]
+) -> None:
+    newer = one.ask(asked[0], MESSAGE, plan_hash="n" * 64, key="another")
+    url = one.double.response_url()
+
+    play(one, button(action_id("approve"), asked[1], ADA, HOME, MESSAGE, url))
+
+    assert ApprovalState.ASKED is state(one, newer)
+    assert "superseded" in one.told()[0]
+
+
 def test_a_button_of_somebody_from_another_workspace_is_refused(
     one: Desk, asked: tuple[Incident, str]
 ) -> None:

@@ -117,3 +117,48 @@ def test_one_message_under_eleven_event_ids_opens_one_incident(office: Office) -
     one = over_socket(office, *(("events_api", event) for event in events))
 
     assert [Severity.P1] == [each.severity for each in one.incidents()]
+
+
+def raw(office: Office, body: bytes, kind: str, method: str = "POST") -> tuple[int, str]:
+    """Send a signed body as it is, and return status and answer."""
+
+    async def post(one: Desk) -> tuple[int, str]:
+        async with desk.running(one), desk.http(one) as client:
+            headers = slack_double.signed(body) | {"Content-Type": kind}
+            sent = await client.request(method, EVENTS_PATH, content=body, headers=headers)
+            return sent.status_code, sent.text
+
+    with desk.both(office, http=True) as one:
+        return asyncio.run(post(one))
+
+
+def test_slack_may_verify_the_address(office: Office) -> None:
+    body = b'{"type": "url_verification", "challenge": "c4", "token": "old"}'
+
+    status, text = raw(office, body, "application/json")
+
+    assert 200 == status
+    assert "c4" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "method", "status"),
+    [(b"x" * 1_000_001, "POST", 413), (b"", "GET", 405)],
+    ids=["too large", "not posted"],
+)
+def test_what_slack_never_sends_is_turned_away(
+    office: Office, body: bytes, method: str, status: int
+) -> None:
+    assert status == raw(office, body, "application/json", method)[0]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b"payload=%7B", b'{"type": "event_callback", "event": 7}', b"\xff\xfe"],
+)
+def test_a_signed_body_that_makes_no_sense_opens_nothing(office: Office, body: bytes) -> None:
+    kind = "application/x-www-form-urlencoded" if body[:1] == b"p" else "application/json"
+
+    status, _ = raw(office, body, kind)
+
+    assert 400 <= status < 600
