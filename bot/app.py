@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -29,6 +30,8 @@ from bot.poster import Poster
 from bot.settings import BotSettings
 from bot.slack import place
 from bot.slack.app import EVENTS_PATH, Account, Slack
+from bot.slack.calls import Calls
+from bot.slack.port import PACE, SlackPort
 from bot.telegram import account as telegram_accounts
 from bot.telegram.app import Account as TelegramAccount
 from bot.telegram.app import Clocks, Telegram
@@ -42,6 +45,7 @@ from incidents.deliveries import Deliveries
 from incidents.effects import Effects
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
+from incidents.models import Incident, Platform
 from incidents.people import Identities, Tokens
 from incidents.policy import Access
 from incidents.posts import Posts
@@ -71,6 +75,7 @@ class Bot:
     inbox: Inbox
     slack: Slack | None = None
     telegram: Telegram | None = None
+    slack_poster: Poster | None = None
     telegram_poster: Poster | None = None
 
 
@@ -84,7 +89,7 @@ def run(settings: BotSettings) -> None:
         telegram = telegram_accounts.of(settings)
         chat = account is not None or telegram is not None
         access = Access(services, chat_configured=chat, identities=Identities(store).all())
-        bot = compose(store, access, key, hosts(settings), account, telegram)
+        bot = compose(store, access, key, hosts(settings), account, telegram, settings.web_url)
         found = replace(bot.room, sandbox=lambda: walls.read(settings.folder))
         bot = replace(bot, room=found)
         with (
@@ -124,6 +129,7 @@ def compose(
     names: tuple[str, ...],
     account: Account | None = None,
     telegram_account: TelegramAccount | None = None,
+    web_url: str | None = None,
     telegram_clocks: Clocks | None = None,
 ) -> Bot:
     """Return the bot's parts over a store; with accounts they also live in Slack and Telegram."""
@@ -175,6 +181,12 @@ def compose(
         "poster": lambda: _age(poster),
         "controller": lambda: leases.age(CONTROLLER),
     }
+    slack_poster = None
+    if account is not None:
+        port = SlackPort(Calls(account.client()), lambda one: concerned(one, current()), web_url)
+        follows = place.conversation(account.channel) if account.channel else ""
+        slack_poster = Poster(port, Deliveries(store), gathering, PACE, follows=follows)
+        beats["poster of slack"] = partial(_age, slack_poster)
     troubles: dict[str, Callable[[], str | None]] = {}
     doors: dict[str, ASGIApp] = {}
     if slack is not None:
@@ -205,7 +217,7 @@ def compose(
     if telegram is not None:
         follows = telegram.conversation
         told = Poster(telegram.port, Deliveries(store), gathering, telegram.pace, follows=follows)
-    return Bot(shown, commands, poster, inbox, slack, telegram, told)
+    return Bot(shown, commands, poster, inbox, slack, telegram, slack_poster, told)
 
 
 def _telegram_store(
@@ -217,6 +229,15 @@ def _telegram_store(
 
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return TelegramStore(Sendings(store), leases, owner, again)
+
+
+def concerned(incident: Incident, access: Access) -> tuple[str, ...]:
+    """Return the people in Slack whom an incident concerns, by their user ids."""
+    service = access.services.get(incident.service or "")
+    listed = (*service.responders.slack, *service.approvers.slack) if service else ()
+    named = (incident.reporter, incident.commander)
+    own = (one.user for one in named if one is not None and one.platform is Platform.SLACK)
+    return tuple(dict.fromkeys((*own, *listed)))
 
 
 def _age(poster: Poster) -> float | None:
@@ -245,6 +266,8 @@ async def serve(bot: Bot, bound: socket.socket) -> None:
     posting = asyncio.create_task(bot.poster.run(stop), name="poster")
     serving = asyncio.create_task(web.serve([bound]), name="web")
     running = {posting, serving, asyncio.create_task(stop.wait(), name="stop")}
+    if bot.slack_poster is not None:
+        running.add(asyncio.create_task(bot.slack_poster.run(stop), name="poster of slack"))
     if bot.slack is not None:
         running.add(asyncio.create_task(bot.slack.run(stop), name="slack"))
     if bot.telegram is not None and bot.telegram_poster is not None:

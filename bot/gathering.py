@@ -5,7 +5,7 @@ asks for.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -31,6 +31,8 @@ from incidents.service import Incidents
 from incidents.stages import Stages
 from incidents.timeline import Timeline
 
+CALLING = (EntryKind.QUESTION, EntryKind.NEEDS_HUMAN, EntryKind.HELD, EntryKind.OVERDUE)
+
 
 @dataclass(frozen=True)
 class Gathering:
@@ -47,6 +49,20 @@ class Gathering:
     def context(self, entry: TimelineEntry) -> Context:
         """Return what the message of an entry needs."""
         incident = self.incidents.get(entry.incident)
+        found = self._context(entry, incident)
+        return replace(found, called=self._called(entry, incident)) if _asks(entry) else found
+
+    def _called(self, entry: TimelineEntry, incident: Incident) -> tuple[str, ...]:
+        """Return whom an entry asks to act: its approvers, else the commander, else responders."""
+        if entry.kind is EntryKind.QUESTION:
+            return approvers(entry.content.get("service"), self.access())
+        if incident.commander is not None:
+            return (str(incident.commander),)
+        known = self.access().services.get(incident.service or "")
+        people = known.responders.model_dump() if known else {}
+        return tuple(f"{platform}:{user}" for platform, users in people.items() for user in users)
+
+    def _context(self, entry: TimelineEntry, incident: Incident) -> Context:
         if entry.kind in OF_A_QUESTION:
             return self._of_question(entry, incident)
         if entry.kind in PICTURED:
@@ -158,6 +174,11 @@ class Gathering:
             buckets=() if rollout is None else tuple(self.rollouts.buckets(rollout.id)),
             triage=_triage(self.timeline.entries(number)),
         )
+
+
+def _asks(entry: TimelineEntry) -> bool:
+    """Return whether people are called by an entry; each is said once, so each calls once."""
+    return entry.kind in CALLING
 
 
 def approvers(service: str | None, access: Access) -> tuple[str, ...]:

@@ -44,7 +44,6 @@ URGENT = (
     EntryKind.HELD,
     EntryKind.NEEDS_HUMAN,
 )
-BAKING = ("baking", "validating", "promoting")
 Where = Callable[[Target], str | None]  # the message that shows a target, if there is one
 
 
@@ -146,6 +145,6 @@ def _rank_of_edit(due: Due) -> Rank:
     entry = due.entry
     if entry.kind is EntryKind.PROGRESS:
         return Rank.PROGRESS
-    if entry.kind is EntryKind.PHASE and entry.content.get("state") in BAKING:
+    if entry.kind is EntryKind.PHASE and entry.content.get("state") in render.GOING_ON:
         return Rank.PROGRESS
     return Rank.CLOSING

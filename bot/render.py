@@ -37,6 +37,7 @@ Target = tuple[EntryKind, str]
 EDITS_STAGE = (EntryKind.PROGRESS, EntryKind.DECISION)
 EDITS_QUESTION = (EntryKind.APPROVED, EntryKind.WITHDRAWN, EntryKind.REFUSED)
 OF_A_QUESTION = (EntryKind.QUESTION, *EDITS_QUESTION)
+GOING_ON = ("baking", "validating", "promoting")  # states of a phase that will be told of again
 PICTURED = (EntryKind.PHASE, EntryKind.TAKEN_BACK, EntryKind.HELD)
 
 
@@ -53,6 +54,7 @@ class Context:
     started: Json = field(default_factory=dict)  # what the entry that began the stage said
     buckets: tuple[Bucket, ...] = ()
     told: Told = field(default_factory=Told)
+    called: tuple[str, ...] = ()  # who must act, as "slack:U1"
 
 
 def is_quiet(entry: TimelineEntry) -> bool:
@@ -142,7 +144,18 @@ def _message(entry: TimelineEntry, context: Context, said: Mapping[str, str]) ->
         author="Halon" if entry.actor.platform is Platform.MACHINE else str(entry.actor),
         at=entry.at,
         approval=asks.id if asks else None,
+        calls=() if asks and asks.state not in TAKES_ANSWERS else context.called,
+        announced=entry.kind is EntryKind.STATUS and "to" in entry.content,
+        live=_is_live(entry),
     )
+
+
+def _is_live(entry: TimelineEntry) -> bool:
+    """Return whether more of this message is sure to come: a phase that goes on, a first plan."""
+    if entry.kind is EntryKind.PHASE:
+        return entry.content.get("state") in GOING_ON
+    report = entry.content.get("report")
+    return isinstance(report, dict) and report.get("rehearsal") == ""
 
 
 def _lines(block: str) -> tuple[str, ...]:

@@ -22,6 +22,11 @@ class BotSettings(Settings):
         "",
         description="further names under which the war room may be asked for, apart by commas",
     )
+    web_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="the war room as people reach it, for links in chats; empty: no links",
+    )
     slack_bot_token: SecretStr | None = Field(
         None,
         validation_alias="SLACK_BOT_TOKEN",

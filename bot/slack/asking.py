@@ -4,21 +4,17 @@ Called by `bot.slack.acts`. The only file of the inbound half that calls the Web
 client raises leaves it as `TemporaryFailure` or `PermanentFailure`. It retries nothing itself.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
+from bot.slack.failures import SOON, translated
 from incidents import errors
 from incidents.models import Json
 
 SECONDS = 10
-SOON = timedelta(seconds=2)
-LATER = ("ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout")
 THERE = ("already_in_channel", "cant_invite_self")
 Blocks = Sequence[Json]
 
@@ -121,38 +117,6 @@ class Asking:
             except SlackApiError as error:
                 if error.response.get("error") not in THERE:
                     raise
-
-
-@asynccontextmanager
-async def translated(method: str) -> AsyncIterator[None]:
-    """Turn what the vendor's client raises into our own errors."""
-    try:
-        yield
-    except SlackApiError as error:
-        raise _failure(method, error) from error
-    except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise errors.TemporaryFailure(
-            f"Slack did not answer {method} ({said}).", retry_after=SOON
-        ) from error
-
-
-def _failure(method: str, error: SlackApiError) -> errors.HalonError:
-    answer = error.response
-    reason = str(answer.get("error", "")) if isinstance(answer.data, dict) else ""
-    if answer.status_code == 429 or answer.status_code >= 500 or reason in LATER:
-        wait = str(answer.headers.get("Retry-After", ""))
-        again = timedelta(seconds=int(wait)) if wait.isdecimal() else SOON
-        return errors.TemporaryFailure(
-            f"Slack refused {method} for now ({reason or answer.status_code}).", retry_after=again
-        )
-    if reason == "missing_scope":
-        needed = answer.get("needed", "?")
-        return errors.PermanentFailure(
-            f"Slack refused {method}: the app lacks the scope {needed}; `halon manifest slack` "
-            "prints the manifest that has it, then install the app again."
-        )
-    return errors.PermanentFailure(f"Slack refused {method}: {reason or answer.status_code}.")
 
 
 def _table(value: object) -> Json:

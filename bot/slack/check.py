@@ -11,7 +11,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack import registry
 from bot.slack.app import Account
-from bot.slack.asking import SECONDS, Asking, translated
+from bot.slack.asking import SECONDS, Asking
+from bot.slack.failures import translated
 from bot.slack.people import person
 from incidents import errors
 from incidents.models import Json
