@@ -46,6 +46,7 @@ from incidents.effects import Effects
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
 from incidents.models import Incident, Platform
+from incidents.offers import Offers
 from incidents.people import Identities, Tokens
 from incidents.policy import Access
 from incidents.posts import Posts
@@ -156,6 +157,7 @@ def compose(
         store.now,
         Once(inbox),
         ActionItems(store),
+        Offers(store, access),
         told_in,
     )
     slack = None

@@ -29,6 +29,7 @@ from incidents.models import (
     Person,
     Stage,
 )
+from incidents.offers import Offers
 from incidents.policy import Access, Refused, may
 from incidents.rollouts import Rollouts
 from incidents.service import Incidents, Opening
@@ -86,6 +87,7 @@ class Commands:
     now: Callable[[], datetime]  # the database's clock
     once: Once
     action_items: ActionItems
+    offers: Offers
     conversations: tuple[str, ...] = ()  # that follow every incident, such as "slack:C024BE91L"
 
     def say(self, line: str, person: Person, thread: str | None, key: str) -> Said:
@@ -349,6 +351,8 @@ class Commands:
             )
         answer = Answer.YES if command.verb is Verb.APPROVE else Answer.NO
         asked = pending[-1]
+        if answer is Answer.YES and command.text:
+            asked = self.offers.take(asked, command.text.lower(), person)
         return self.voted(self.approvals.decide(asked.id, person, answer, None, key), answer)
 
     def voted(self, decision: Decision, answer: Answer) -> Said:

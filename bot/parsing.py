@@ -80,7 +80,11 @@ USAGE: dict[Verb, Usage] = {
         "/incident changed flag new-tax on",
         text=True,
     ),
-    Verb.APPROVE: Usage("", "answer yes to what is asked", "/incident approve"),
+    Verb.APPROVE: Usage(
+        "[longer | larger]",
+        "answer yes to what is asked, or to another plan that is offered",
+        "/incident approve",
+    ),
     Verb.REFUSE: Usage("", "answer no to what is asked", "/incident refuse"),
     Verb.HOLD: Usage("", "keep the canary at its present share", "/incident hold"),
     Verb.ROLLBACK: Usage("", "take the canary back now", "/incident rollback"),
@@ -112,6 +116,7 @@ USAGE: dict[Verb, Usage] = {
     Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
 }
 
+OFFERS = ("longer", "larger")
 ALIASES: dict[str, Verb] = {
     "acknowledge": Verb.ACK,
     "claim": Verb.OWN,
@@ -338,6 +343,13 @@ def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misund
         )
     if usage.text and not text:
         return Misunderstood(f"{verb.value!r} needs {usage.words}.", usage.example)
+    if verb is Verb.APPROVE and text.lower() not in ("", *OFFERS):
+        # "approve not yet" is no yes.
+        return Misunderstood(
+            f"{verb.value!r} takes no further words but {' and '.join(OFFERS)}, so nothing was "
+            "done.",
+            usage.example,
+        )
     if text and not usage.words:
         return Misunderstood(
             f"{verb.value!r} takes no further words, so nothing was done. "

@@ -310,6 +310,14 @@ class PhasePlan(Frozen):
     criteria: tuple[str, ...]
 
 
+class Offer(Frozen):
+    """Another plan that a person may take instead, by its name, before anything moves."""
+
+    name: str
+    text: str
+    phases: tuple[PhasePlan, ...]
+
+
 class DeploymentPlan(Frozen):
     """What will be shifted, watched and taken back, and what rehearsing the way back showed."""
 
@@ -329,6 +337,8 @@ class DeploymentPlan(Frozen):
     rollback_command: str = ""
     rehearsal: str = ""
     traffic: str = ""  # how many requests the verdicts need and how long that takes
+    offers: tuple[Offer, ...] = ()  # where they would not come in time
+    chosen: str = ""  # the offer that a person took
     stable_carries_incident: bool = True  # then stable is no yardstick for the canary
     why: str = ""  # why this version, where it is no fix
     protected: tuple[str, ...] = ()  # changed paths that need a human's word, with the reasons

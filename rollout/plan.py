@@ -11,7 +11,7 @@ from math import ceil, log
 
 from incidents.models import RunMode, SafeVersion, Severity, Verdict
 from incidents.reports import Check, DeploymentPlan, Patch, PhasePlan, RemedyKind
-from rollout import evalues, gate
+from rollout import evalues, gate, offers
 from rollout.deployers.port import Abilities
 
 BAKES = {10: 600.0, 50: 600.0, 100: 1800.0}  # seconds
@@ -188,7 +188,7 @@ def estimate_traffic(
     else:
         text += (
             f", longer than the bake of {_spoken(first.bake_seconds)}: bake longer, start with a "
-            "larger step, or replay read-only requests."
+            "larger step, or send read-only requests meanwhile (replay some) that harm nobody."
         )
     return Traffic(needed, typical, seconds, enough, text)
 
@@ -264,6 +264,7 @@ def build_plan(
         ),
         rollback_command=rollback_command,
         traffic=traffic.text,
+        offers=offers.offers(chosen, traffic.typical, requests_per_minute),
         messages=_messages(subject),
         afterwards=AFTER_A_FIX if subject.patch else AFTER_A_RETURN,
         gaps=tuple(gaps),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from bot import app
 from bot.app import Bot
@@ -206,30 +207,33 @@ class Office:
         room.timeline.append(incident.number, started, MACHINE)
         return run.id
 
-    def rollout(self, incident: Incident, percent: int = 10) -> Rollout:
+    def rollout(self, incident: Incident, percent: int = 10, **more: Any) -> Rollout:
         """Make a rollout of an incident with ten minutes of traffic."""
         room = self.bot.room
         run_id = self.claim(incident, Stage.DEPLOY)
         made = room.rollouts.create(
-            Rollout(
-                id=f"R{run_id}",
-                incident=incident.number,
-                stage_run=run_id,
-                service="checkout",
-                state=RolloutState.BAKING,
-                revision=FIX,
-                stable_revision=HEAD,
-                last_good_revision="a" * 40,
-                patch_digest="d" * 64,
-                plan=plan().model_dump(mode="json"),
-                plan_hash="",
-                phase=percent,
-                phase_started_at=self.clock(),
-                deadline=self.clock() + timedelta(minutes=10),
-                safe_version=SafeVersion.LAST_GOOD,
-                latched=False,
-                fence=0,
-                created_at=self.clock(),
+            replace(
+                Rollout(
+                    id=f"R{run_id}",
+                    incident=incident.number,
+                    stage_run=run_id,
+                    service="checkout",
+                    state=RolloutState.BAKING,
+                    revision=FIX,
+                    stable_revision=HEAD,
+                    last_good_revision="a" * 40,
+                    patch_digest="d" * 64,
+                    plan=plan().model_dump(mode="json"),
+                    plan_hash="",
+                    phase=percent,
+                    phase_started_at=self.clock(),
+                    deadline=self.clock() + timedelta(minutes=10),
+                    safe_version=SafeVersion.LAST_GOOD,
+                    latched=False,
+                    fence=0,
+                    created_at=self.clock(),
+                ),
+                **more,
             ),
             room.stages.get(run_id).fence,
         )

@@ -7,7 +7,7 @@ import pytest
 
 from bot import recovery
 from bot.said import Said
-from incidents import crash
+from incidents import crash, reports
 from incidents.approvals import Expected
 from incidents.inbox import Inbox
 from incidents.models import (
@@ -19,13 +19,15 @@ from incidents.models import (
     Outcome,
     Person,
     Platform,
+    Rollout,
+    RolloutState,
     Severity,
     Stage,
     Status,
     Verdict,
 )
 from incidents.stages import Ending
-from tests.bot.office import APPROVER, GUEST, RESPONDER, STRANGER, Office, review
+from tests.bot.office import APPROVER, GUEST, RESPONDER, STRANGER, Office, plan, review
 
 BOT = Person(Platform.WEB, "robot", bot=True)
 RESPONDERS_ONLY = (
@@ -375,3 +377,55 @@ def test_a_crash_around_an_act_neither_loses_nor_doubles_it(
         Severity.P3 is office.bot.room.incidents.get(1).severity or kind is not EntryKind.SEVERITY
     )
     later.store.close()
+
+
+def thin(office: Office) -> tuple[Incident, Rollout, str]:
+    """A planned rollout with an offer, and its question."""
+    incident = office.open()
+    bake = plan().phases[0].model_copy(update={"bake_seconds": 1260.0})
+    offer = reports.Offer(
+        name="longer", text="10 % for 21 minutes", phases=(bake, *plan().phases[1:])
+    )
+    made = plan().model_copy(update={"offers": (offer,)})
+    rollout = office.rollout(
+        incident, state=RolloutState.PLANNED, phase=0, plan=made.model_dump(mode="json")
+    )
+    asked = office.ask(incident, rollout, act=Act.START, scope="10", gate=None)
+    return incident, rollout, asked
+
+
+def test_another_plan_is_taken_and_approved_in_one_word(office: Office) -> None:
+    _, rollout, asked = thin(office)
+    approvals, rollouts = office.bot.room.approvals, office.bot.room.rollouts
+
+    assert say(office, "approve longer", APPROVER).accepted
+
+    changed = rollouts.get(rollout.id)
+    newest = approvals.of_rollout(rollout.id)[-1]
+    assert 1260.0 == changed.plan["phases"][0]["bake_seconds"]
+    assert changed.plan_hash == newest.plan_hash != rollout.plan_hash
+    assert (ApprovalState.GRANTED, "10") == (newest.state, newest.scope)
+    assert ApprovalState.SUPERSEDED is approvals.get(asked).state
+
+
+@pytest.mark.parametrize(
+    ("person", "line"), [(RESPONDER, "approve longer"), (APPROVER, "approve larger")]
+)
+def test_nobody_elses_word_and_no_other_offer_changes_a_plan(
+    office: Office, person: Person, line: str
+) -> None:
+    _, rollout, asked = thin(office)
+
+    assert not say(office, line, person).accepted
+
+    assert rollout.plan_hash == office.bot.room.rollouts.get(rollout.id).plan_hash
+    assert ApprovalState.ASKED is office.bot.room.approvals.get(asked).state
+
+
+def test_a_plan_that_is_under_way_is_not_changed(office: Office) -> None:
+    incident = office.open()
+    rollout = office.rollout(incident)
+    office.ask(incident, rollout)
+
+    assert "before the start" in say(office, "approve longer", APPROVER).text
+    assert rollout.plan_hash == office.bot.room.rollouts.get(rollout.id).plan_hash

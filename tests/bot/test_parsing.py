@@ -61,6 +61,7 @@ def test_a_line_outside_a_thread(line: str, expected: Command) -> None:
         ("/incident acknowledge", Command(Verb.ACK, "INC-3")),
         ("/incident claim", Command(Verb.OWN, "INC-3")),
         ("/incident yes", Command(Verb.APPROVE, "INC-3")),
+        ("/incident approve longer", Command(Verb.APPROVE, "INC-3", text="longer")),
         ("/incident no", Command(Verb.REFUSE, "INC-3")),
         ("/incident hold", Command(Verb.HOLD, "INC-3")),
         ("/incident revert", Command(Verb.ROLLBACK, "INC-3")),

@@ -31,6 +31,7 @@ from incidents.models import (
     Rollout,
     Stage,
 )
+from incidents.offers import Offers
 from incidents.policy import OPERATOR, Access
 from incidents.posts import Posts
 from incidents.settings import People, Service
@@ -61,6 +62,7 @@ def room_of(world: World, **values: object) -> Room:
         now=world.store.now,
         once=Once(world.inbox),
         action_items=world.action_items,
+        offers=Offers(world.store, world.access),
     )
     made = Room(
         incidents=world.incidents,
