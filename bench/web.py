@@ -30,6 +30,7 @@ from bot.web.room import Room
 from incidents.approvals import Approvals
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
+from incidents.offers import Offers
 from incidents.people import Tokens
 from incidents.policy import OPERATOR, Access
 from incidents.posts import Posts
@@ -210,6 +211,7 @@ def _room(store: Store) -> Room:
         now=store.now,
         once=Once(Inbox(store)),
         action_items=ActionItems(store),
+        offers=Offers(store, ACCESS),
     )
     return Room(
         incidents=incidents,

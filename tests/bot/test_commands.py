@@ -405,6 +405,7 @@ def test_another_plan_is_taken_and_approved_in_one_word(office: Office) -> None:
     assert 1260.0 == changed.plan["phases"][0]["bake_seconds"]
     assert changed.plan_hash == newest.plan_hash != rollout.plan_hash
     assert (ApprovalState.GRANTED, "10") == (newest.state, newest.scope)
+    assert newest == approvals.granted(rollout.id, "10", "10")  # the controller's own question
     assert ApprovalState.SUPERSEDED is approvals.get(asked).state
 
 
