@@ -105,6 +105,7 @@ ACTS: dict[RolloutState, dict[Seen, Do]] = {
         _N.ORDERED_HOLD: _D.HOLD,
         _N.REFUSED: _D.TAKE_BACK,
         _N.OVER: _D.TAKE_BACK,
+        _N.BLIND: _D.TAKE_BACK,
         _N.NOT_READY: _D.PREPARE,
         _N.READY: _D.ARM,
     },
@@ -115,6 +116,7 @@ ACTS: dict[RolloutState, dict[Seen, Do]] = {
         _N.ORDERED_HOLD: _D.HOLD,
         _N.REFUSED: _D.TAKE_BACK,
         _N.SILENT: _D.TAKE_BACK,
+        _N.BLIND: _D.TAKE_BACK,
         _N.NOT_READY: _D.PREPARE,
         _N.GRANTED: _D.SHIFT,
     },
@@ -361,6 +363,9 @@ def see(
         return Seen.ORDERED_HOLD
     if scene.order is Order.RESUME:
         return Seen.RESUMED
+    if rollout.state in (RolloutState.PREPARING, RolloutState.ARMED) and scene.watchdog_acted:
+        # It has returned to the safe version; no canary can be prepared beside that any more.
+        return Seen.BLIND
     if rollout.state in (RolloutState.PREPARING, RolloutState.ARMED, RolloutState.PROMOTING):
         return _machines(rollout, plan, scene)
     if rollout.state is RolloutState.PLANNED:

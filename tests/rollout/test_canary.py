@@ -385,3 +385,12 @@ def test_traffic_that_stops_in_the_middle_of_a_bake_is_no_health() -> None:
     quiet = both([(0, 0)] * 180, [(0, 0)] * 180, start=START + timedelta(seconds=300))
     assert Do.EXTEND is baking(601, [*stopped, *quiet[:60], *quiet[180:240]]).do
     assert Do.ASK is baking(1201, [*stopped, *quiet], extended=True).do
+
+
+@pytest.mark.parametrize("state", [S.PREPARING, S.ARMED])
+def test_what_the_watchdog_took_back_before_the_first_shift_is_not_prepared_again(
+    state: RolloutState,
+) -> None:
+    there = scene(60, observed=observed(0, stable_revision=plans.GOOD), watchdog_acted=True)
+    assert (Do.TAKE_BACK, plans.GOOD) == (act(state, 0, there).do, act(state, 0, there).to)
+    assert Do.TAKE_BACK is not act(state, 0, replace(there, watchdog_acted=False)).do
