@@ -30,7 +30,7 @@ from incidents.timeline import Timeline
 from tests.flows import proc
 from tests.repositories import Repository
 
-SCALE = 60.0
+SCALE = 90.0
 LINE = "/incident P0 checkout failing"
 LONGEST_SECONDS = 300.0
 LOOK_SECONDS = 0.02
