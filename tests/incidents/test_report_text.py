@@ -55,6 +55,11 @@ REPORTS: tuple[reports.Report, ...] = (
         last_good_revision=None, safe_version="stable", safe_why="it serves", patch_digest="0" * 64,
         phases=(), watched=(HOSTILE,),
     ),
+    reports.Hotfix(
+        engine="builtin", contained=True, summary="s", failure=HOSTILE, before=HOSTILE,
+        after=HOSTILE, suite=HOSTILE, patch=PATCH, tried=(HOSTILE,), gaps=(HOSTILE,),
+        not_written=HOSTILE, follow_up=HOSTILE, now=((HOSTILE, "halon hotfix verify x"),),
+    ),
     reports.Review(engine="builtin", title=HOSTILE, summary="s"),
 )  # fmt: skip
 

@@ -218,7 +218,6 @@ def scene(place: Place) -> Iterator[Scene]:
     bare = place.root / "origin.git"
     code.repository.git("clone", "--quiet", "--bare", str(code.repository.path), str(bare))
     record = place.root / "deploys.jsonl"
-    place.time_scale = 200.0
     now = datetime.now(UTC)
     ran = {code.good: now - timedelta(hours=5), code.bad: now - timedelta(minutes=2)}
     rows = [{"at": at.isoformat(), "version": "stable", "revision": one} for one, at in ran.items()]

@@ -141,7 +141,7 @@ def test_the_gate_fails_for_an_error_that_stable_never_had(
     """4 errors of 100 requests are under the limit; what they are is what counts."""
     access = path.with_name("access.log")
     lines = [
-        {"ts": (START + timedelta(seconds=n / 50)).isoformat(), "ms": 3, "status": 200,
+        {"ts": (START + timedelta(seconds=n / 10)).isoformat(), "ms": 3, "status": 200,
          "version": "stable" if n % 10 else "canary"}
         for n in range(1000)
     ]  # fmt: skip
@@ -149,12 +149,12 @@ def test_the_gate_fails_for_an_error_that_stable_never_had(
         lines[n]["status"] = 500
     access.write_text("".join(json.dumps(line) + "\n" for line in lines))
     path.write_text(
-        "".join(record(second) for second in (2, 6, 10, 14))
+        "".join(record(second) for second in (10, 30, 50, 70))
         + (record(3, "stable") if shared else "")
     )
     errors_told = ErrorLog(path, bucket=BUCKET, groups=Groups())
     log = AccessLog(access, bucket=BUCKET, silence=BUCKET, errors=errors_told)
-    until = START + 4 * BUCKET
+    until = START + 20 * BUCKET
     buckets = [b for version in Version for b in log.buckets(version, START, until)]
     report = gate.judge(buckets, gate.Gates(new_errors=log.fingerprints), 100)
     log.close()
