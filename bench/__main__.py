@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-PARTS = ("queue", "web", "triage", "workspace", "rollout", "demo")
+PARTS = ("queue", "web", "triage", "workspace", "rollout", "hotfix", "demo")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,7 +8,9 @@ says; 3: it could not be worked, with one sentence on stderr.
 import json
 import os
 import signal
+import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,15 +20,16 @@ from agents import case as cases
 from agents import sandbox
 from agents.builtin import clues, engine
 from agents.builtin.clues import Front
-from agents.hotfix import protocol
+from agents.hotfix import protocol, tracker, tree
 from agents.hotfix.protocol import Protocol, Result
 from agents.hotfix.tree import WorkTree
 from cli import hotfix_setup
 from incidents import errors
+from incidents.models import MACHINE
 from incidents.policy import OPERATOR
 from incidents.settings import Settings
 from workers import hotfix as shipping
-from workers import inbox, office
+from workers import inbox, keeper, office
 
 CANNOT_RUN = 3
 ACTIONS = ("verify", "drop", "ship")
@@ -50,12 +53,20 @@ def hotfix(
         Path | None,
         typer.Option(help="Work every HOTFIX-*.md that appears in this folder."),
     ] = None,
+    inboxes: Annotated[
+        bool,
+        typer.Option("--inbox", help="Watch the inboxes of halon.toml, and tell of them in chat."),
+    ] = False,
     test: Annotated[
         str | None,
         typer.Option(help="The test command, where halon.toml has none for this tree."),
     ] = None,
     reproduce: Annotated[
         str | None, typer.Option(help="The command that shows the failure; exit 0 means healthy.")
+    ] = None,
+    with_: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A further folder that the command reads; never changed."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -73,21 +84,26 @@ def hotfix(
     ] = "auto",
 ) -> None:
     """Contain a failure at once: a proved fix, uncommitted, and how to check and undo it."""
-    action, file = _asked(words or [], watch)
+    if inboxes:
+        keeper.die_with_parent()
+    folders = hotfix_setup.inboxes() if inboxes else []
+    action, file = ("watch", Path()) if inboxes else _asked(words or [], watch)
     try:
         options = hotfix_setup.commands(test, reproduce)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
     def setup(here: WorkTree, front: Front) -> cases.Case:
-        return hotfix_setup.case(here, front, *options)
+        made = hotfix_setup.case(here, front, *options)
+        more = tuple(folder.resolve() for folder in with_ or ())
+        return replace(made, read_only=(*made.read_only, *more))
 
     try:
         with tempfile.TemporaryDirectory(prefix="halon-") as folder:
             builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
             made = Protocol(builtin, setup, seconds)
             if action == "watch":
-                _watch(made, [file])
+                _watch(made, folders or [file], tell=inboxes)
                 return
             result = _done(made, action, file)
     except errors.HalonError as error:
@@ -110,16 +126,36 @@ def _asked(words: list[str], watch: Path | None) -> tuple[str, Path]:
     raise typer.BadParameter("name one file: halon hotfix [verify|drop|ship] FILE")
 
 
-def _watch(made: Protocol, folders: list[Path]) -> None:
+def _watch(made: Protocol, folders: list[Path], *, tell: bool) -> None:
     def ended(path: Path, result: Result) -> None:
         if result.new:
             typer.echo(f"{path.name}: {' '.join(result.sentence.split())}")
+        if result.new and tell:
+            _tell(result)
 
     watch = inbox.Watch(folders, made, lambda path: typer.echo(f"{path.name}: working"), ended)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: watch.stop.set())
-    typer.echo(f"Watching {', '.join(str(one) for one in folders)} for HOTFIX-*.md")
+    sys.stdout.write(f"Watching {', '.join(str(one) for one in folders)} for HOTFIX-*.md\n")
+    sys.stdout.flush()
     watch.run()
+
+
+def _tell(result: Result) -> None:
+    """Tell of a result in the chat, where the database answers; the file has it in any case."""
+    if result.report is None:
+        return
+    report = result.report.model_copy(update={"tracker": str(result.path)})
+    try:
+        here = tree.find(result.path)
+        text = tracker.read(result.path).content[: tracker.LARGEST].decode("utf-8", "replace")
+        service = hotfix_setup.service_of(here, clues.front(text)[0])
+        if service is None:
+            return
+        with office.opened(Settings(), office.owner_of(os.getpid())) as desk:
+            shipping.record(desk, service, report, text, MACHINE)
+    except errors.HalonError as error:
+        typer.echo(f"not told in chat: {' '.join(error.message.split())}", err=True)
 
 
 def _ship(file: Path) -> Result:

@@ -59,6 +59,14 @@ def service_of(here: WorkTree, front: Front) -> Service | None:
     return mine[0] if mine else (services[0] if len(services) == 1 else None)
 
 
+def inboxes() -> list[Path]:
+    """Return the inboxes of halon.toml; raises where none is set."""
+    found = [one.inbox for one in _services() if one.inbox is not None]
+    if not found:
+        raise errors.BadSettings("No service of halon.toml has an `inbox`; set one to watch it.")
+    return found
+
+
 def _services() -> tuple[Service, ...]:
     path = Settings().file
     return load_services(path) if path.exists() else ()
@@ -66,5 +74,5 @@ def _services() -> tuple[Service, ...]:
 
 def _lives(service: Service, here: WorkTree) -> bool:
     """Tell whether a service's repository or inbox is this tree."""
-    places = [Path(service.repository)]
+    places = [Path(service.repository), *([service.inbox] if service.inbox else [])]
     return any(place.exists() and place.resolve() in (here.root, here.git_dir) for place in places)

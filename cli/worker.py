@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from typing import Annotated
 
 import typer
@@ -9,7 +10,8 @@ import typer
 from agents import sandbox
 from cli.settings import read
 from incidents import crash, errors, walls
-from workers import jobs, office
+from incidents.settings import load_services
+from workers import jobs, keeper, office
 from workers import worker as working
 from workers.settings import WorkerSettings
 
@@ -34,7 +36,17 @@ def worker(
     _probe(settings)
     # RQ refuses a name that it thinks alive: in a container every life has the same host and pid.
     name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}-{secrets.token_hex(4)}"
-    working.run(queue, jobs.connect(settings.redis_url), name)
+    connection = jobs.connect(settings.redis_url)
+    with keeper.kept(_inbox_argv(settings, queue)) as keep:
+        working.run(queue, connection, name, keep)
+
+
+def _inbox_argv(settings: WorkerSettings, queue: str) -> list[str]:
+    """Return the process that watches the inboxes: the urgent worker's, where one is set."""
+    services = load_services(settings.file) if settings.file.exists() else ()
+    if queue != jobs.URGENT or not any(one.inbox for one in services):
+        return []
+    return [sys.executable, "-m", "cli", "hotfix", "--inbox"]
 
 
 def _probe(settings: WorkerSettings) -> None:

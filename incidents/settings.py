@@ -158,6 +158,8 @@ class Service(Table):
     protected: tuple[
         str, ...
     ] = ()  # path globs whose change needs a human's word, and where no guard is placed
+    # A working tree whose tasks/hotfix is watched for HOTFIX-*.md; off until set.
+    inbox: Path | None = None
     deploy: Deploy | None = None
     monitor: MonitorTable | None = None
     delivery: DeliveryTable | None = None

@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
@@ -54,6 +55,14 @@ class HalonWorker(Worker):
     """RQ's fork worker with our heartbeat and a child that cannot outlive it."""
 
     job_class = AllowListedJob
+    # Looked after at every heartbeat of this process, never in a forked child.
+    beside: Callable[[], None] | None = None
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Say that we live, and see that what runs beside us does too."""
+        if self.beside is not None:
+            self.beside()
+        super().heartbeat(timeout, pipeline)
 
     def get_heartbeat_ttl(self, job: Job) -> int:
         """Return the seconds after which a silent child counts as dead (RQ adds a minute)."""
@@ -86,14 +95,18 @@ def make(queue: str, connection: Redis, name: str) -> HalonWorker:
     )
 
 
-def run(queue: str, connection: Redis, name: str) -> None:
-    """Work until told to stop. Everything heavy is imported first, so that no child pays for it."""
+def run(queue: str, connection: Redis, name: str, beside: Callable[[], None] | None = None) -> None:
+    """Work until told to stop. Everything heavy is imported first, so that no child pays for it.
+
+    `beside` is called at every heartbeat: it keeps a helper process alive.
+    """
     for dotted in sorted(jobs.ALLOWED):
         importlib.import_module(dotted.rpartition(".")[0])
     gc.collect()
     gc.freeze()
     try:
         worker = make(queue, connection, name)
+        worker.beside = beside
         worker.work(logging_level="WARNING", with_scheduler=False)
     except RedisError as error:
         raise errors.TemporaryFailure(f"Redis does not answer: {error}") from error

@@ -143,12 +143,13 @@ class Containments:
         )
         found: list[Candidate] = []
         for item in ranked[:SUSPECTS]:
-            found += self._without(item.commit.sha)
+            found += self.without(item.commit.sha)
         if not found:
             self.refused.append("revert: no recent change of the crashing lines can be taken back")
         return found
 
-    def _without(self, commit: str) -> list[Candidate]:
+    def without(self, commit: str) -> list[Candidate]:
+        """Return the ways to take one commit back: the whole, its settings, or one file of it."""
         source, repository = self.bench.source, self.bench.repository
         change = source.commit(commit)
         said = f"{commit[:12]} ({change.subject[:60]})"

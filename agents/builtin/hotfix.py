@@ -7,9 +7,10 @@ no test and touches no repository: that is for afterwards.
 
 from dataclasses import dataclass, field
 
-from agents.builtin import caution, clues, remedy, trying
+from agents.builtin import caution, clues, diagnose, remedy, trying
 from agents.builtin.containments import Candidate, Containments
 from agents.builtin.reproduction import Mark
+from agents.builtin.scene import Scene
 from agents.builtin.symptom import MORE_RUNS, RUNS, Symptom
 from agents.builtin.verdict import Replayed
 from agents.builtin.workbench import ENGINE, Workbench
@@ -31,12 +32,27 @@ class Work:
 
     def first_that_holds(self) -> tuple[Candidate, trying.Tried] | None:
         """Try the candidates, two at a time, and return the smallest that holds."""
-        scene, bench, head = self.symptom.scene, self.bench, self.symptom.head
+        scene = self.symptom.scene
         if scene is None:
             return None
         ways = Containments(self.symptom, self.refused)
+        return self._first(ways.candidates(), scene) or self._by_cause(ways, scene)
+
+    def _by_cause(self, ways: Containments, scene: Scene) -> tuple[Candidate, trying.Tried] | None:
+        """Hunt the commit in the time that is left: what it broke may lie far from the crash."""
+        if self.bench.case.overlay:
+            return None  # a diagnosis knows revisions, and this tree is none
+        found = diagnose.diagnose(self.bench)
+        if found.culprit is None:
+            self.refused.append("revert: no commit could be shown to be the cause in the time")
+            return None
+        return self._first(ways.without(found.culprit), scene)
+
+    def _first(
+        self, waiting: list[Candidate], scene: Scene
+    ) -> tuple[Candidate, trying.Tried] | None:
+        bench, head = self.bench, self.symptom.head
         runs = RUNS if scene.replayed is Replayed.ALWAYS else MORE_RUNS
-        waiting = ways.candidates()
         for start in range(0, len(waiting), 2):
             pair = waiting[start : start + 2]
             trees = [trying.with_test(bench, scene, head, item.tree) for item in pair]

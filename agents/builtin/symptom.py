@@ -4,7 +4,8 @@ Called by the hotfix role. The words only choose among the configured commands, 
 test; another program's trace, or a failure other than theirs, is said and left alone.
 """
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents import case as cases
@@ -13,11 +14,18 @@ from agents.builtin.clues import Clues
 from agents.builtin.failures import Failure, State
 from agents.builtin.reproduction import Mark, Replays
 from agents.builtin.scene import Scene
+from agents.builtin.tracelines import Frame
 from agents.builtin.traces import Located
 from agents.builtin.verdict import Replayed
 from agents.builtin.workbench import Workbench
 
 RUNS, MORE_RUNS = 2, 10
+
+
+def _installed(frame: Frame) -> Frame:
+    """Return a frame by its path in the package: a service may itself be installed when it runs."""
+    inner = re.split(r"/(?:site|dist)-packages/", frame.path)[-1]
+    return replace(frame, path=inner) if "/" in inner else frame
 
 
 @dataclass
@@ -35,7 +43,7 @@ class Symptom:
     def find(self) -> str:
         """Replay what is configured until it shows the failure; return why not, or nothing."""
         files = self.bench.source.files(self.head)
-        self.located = suspects.locate(self.clues.frames, files)
+        self.located = suspects.locate([_installed(one) for one in self.clues.frames], files)
         foreign = self._foreign()
         if foreign:
             return foreign
@@ -61,7 +69,8 @@ class Symptom:
         if trace is None or not trace.frames or self.located or self.clues.tests:
             return ""
         files = self.bench.source.files(self.head)
-        if any(item.file for item in traces.resolve(self.clues.frames, files)):
+        frames = [_installed(one) for one in self.clues.frames]
+        if any(item.file for item in traces.resolve(frames, files)):
             return ""  # a test's own frame: the configured test will show it
         place = trace.frames[0]
         return (
