@@ -16,7 +16,7 @@ from agents.gitcalls import GitFailed
 from agents.hotfix.protocol import Protocol
 from incidents import entries, errors, models, reports
 from incidents.models import EntryKind, Outcome, Person, Severity, Stage
-from incidents.report_text import code
+from incidents.report_text import code, inert
 from incidents.service import Opening
 from incidents.settings import Service
 from incidents.stages import Ending
@@ -136,8 +136,8 @@ def _told(job: Job, mirror: git.Repository, report: reports.Hotfix) -> reports.H
     steps = (
         f"In a clone at {code(patch.base[:12])}, the deployed revision (checked; {fits}): "
         f"{code(f'git apply {name}')}",
-        f"Run {code(report.command)}: it must pass.",
-        f"After the deploy, watch {code(patch.watch)}",
+        f"Run {code(report.command)}: the failure must be gone.",
+        f"After the deploy: {inert(patch.watch)}.",
     )
     return report.model_copy(
         update={

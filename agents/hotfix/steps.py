@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agents.hotfix.tree import WorkTree
 from incidents import reports
-from incidents.report_text import code
+from incidents.report_text import code, inert
 
 
 def told(report: reports.Hotfix, here: WorkTree, patch: Path, *, fits: bool) -> reports.Hotfix:
@@ -39,8 +39,8 @@ def told(report: reports.Hotfix, here: WorkTree, patch: Path, *, fits: bool) -> 
     ]
     steps = [
         f"Look: {code(f'git -C {root} diff -- {paths}')} shows the diff above and nothing else.",
-        f"In {code(here.root)}, run {code(report.command)}: it must pass.",
-        f"After the deploy, watch {report_watch(report.patch)}",
+        f"In {code(here.root)}, run {code(report.command)}: the failure must be gone.",
+        f"After the deploy: {report_watch(report.patch)}.",
     ]
     undo = [
         f"{code(f'halon hotfix drop {file}')} puts every file back, byte for byte.",
@@ -50,8 +50,8 @@ def told(report: reports.Hotfix, here: WorkTree, patch: Path, *, fits: bool) -> 
 
 
 def report_watch(patch: reports.Patch) -> str:
-    """Return what shows that a patch holds, as a code span."""
-    return code(patch.watch)
+    """Return what shows that a patch holds."""
+    return inert(patch.watch)
 
 
 def nothing(report: reports.Hotfix) -> reports.Hotfix:
