@@ -128,7 +128,7 @@ class Containments:
                 title=f"containment: {built.what} in {built.path}:{built.line}",
                 why="It stops the error at the line where it happens; the cause stays.",
                 risk="medium: what crashed now goes on with nothing in that place",
-                watch=f"watch the log line {built.log_line!r}: each is a request that was contained",
+                watch=f"watch for {built.log_line!r} in the log: each is a contained request",
             ),
         )
 
@@ -176,7 +176,9 @@ class Containments:
             except GitFailed:
                 continue
             if part is not None:
-                title = f"{', '.join(paths)} as before {commit[:12]} ({change.subject[:60]})"
+                title = (
+                    f"Restore {', '.join(paths)} as before {commit[:12]} ({change.subject[:60]})"
+                )
                 only = "Only this part of that change is taken back; the rest stays."
                 found.append(self._sized(kind, part, self._old(title, only), commit))
         return found

@@ -145,12 +145,15 @@ def _done(work: Work, made: Candidate, tried: trying.Tried) -> reports.Hotfix:
         gaps=tuple(work.symptom.gaps),
         seconds=round(bench.deadline.spent, 3),
     )
-    return _report(
-        work,
-        patch,
-        tried,
-        f"Contained by a {made.kind}: {made.words.title.removeprefix('containment: ')}.",
-    )
+    return _report(work, patch, tried, f"Contained by a {made.kind}: {_what(made)}.")
+
+
+def _what(made: Candidate) -> str:
+    """Return a title without the word that the sentence around it says already."""
+    title = made.words.title
+    for word in ("containment: ", "Restore ", "Revert "):
+        title = title.removeprefix(word)
+    return title
 
 
 def _report(work: Work, patch: reports.Patch, tried: trying.Tried, summary: str) -> reports.Hotfix:
