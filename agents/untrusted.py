@@ -8,9 +8,10 @@ judges what a text says: whoever reads it is told that it is data.
 
 import re
 import secrets
-import unicodedata
 from enum import StrEnum
 from typing import NewType
+
+from incidents import signs
 
 # Text as a model may see it. Made in this file alone; a test walks the code for other makers.
 ModelText = NewType("ModelText", str)
@@ -19,12 +20,6 @@ TAG = "untrusted"
 ORIGIN_CHARACTERS = 200
 # 64 random bits: nobody who wrote a log line before the run can have guessed them.
 NONCE_BYTES = 8
-# Letters that are seen and yet are nothing: category "letter" or "mark", and no ink.
-INKLESS = frozenset(
-    (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810))
-)
-SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
-EMOJI_STYLE = 0xFE0F
 # What a reader, or a model, takes for a sign of our delimiter.
 LOOK_ALIKE = {
     ord(sign): plain
@@ -44,7 +39,6 @@ LOOK_ALIKE = {
 }
 FORGED = re.compile(r"<[\s/]*(?=untrusted|antml:)|<(?=\|)")
 LESS, MORE = r"\x3c", r"\x3e"
-HIDDEN = re.compile(r"[^\n\t\x20-\x7e]")
 
 
 class Source(StrEnum):
@@ -124,32 +118,14 @@ def visible(text: str) -> str:
 
     Line ends become `\n`; letters of every language, and emoji, stay as they are.
     """
-    return HIDDEN.sub(_sign, text.replace("\r\n", "\n"))
+    return signs.UNUSUAL.sub(_sign, text.replace("\r\n", "\n"))
 
 
 def _sign(found: re.Match[str]) -> str:
-    sign = found[0]
+    sign, before = found[0], found.string[found.start() - 1 : found.start()]
+    if not signs.hides(sign, before):
+        return sign
     code = ord(sign)
-    if not _hides(sign, code):
-        return sign
-    if code == EMOJI_STYLE and _after_symbol(found):
-        return sign
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _hides(sign: str, code: int) -> bool:
-    # C*: controls, format signs, surrogates, private and unassigned; Zl, Zp: other line ends.
-    category = unicodedata.category(sign)
-    return (
-        category[0] == "C"
-        or category in ("Zl", "Zp")
-        or code in INKLESS
-        or any(code in selectors for selectors in SELECTORS)
-    )
-
-
-def _after_symbol(found: re.Match[str]) -> bool:
-    before = found.string[found.start() - 1 : found.start()]
-    return bool(before) and unicodedata.category(before) in ("So", "Sk", "Po", "Nd", "Sm")

@@ -6,7 +6,6 @@ line or a direction of writing. An undefined name is an error, never an empty sp
 """
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from incidents import report_text
+from incidents import report_text, signs
 
 FOLDER = Path(__file__).resolve().parent.parent / "templates" / "chat"
 SPAN = re.compile(r"`([^`]+)`")
@@ -123,8 +122,8 @@ def _visible(said: str) -> str:
     """Return a text without control and direction characters: what is shown is what is there."""
     return "".join(
         " " if char.isspace() else char
-        for char in said
-        if char.isspace() or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co")
+        for place, char in enumerate(said)
+        if char.isspace() or not signs.hides(char, said[place - 1 : place])
     )
 
 

@@ -5,13 +5,12 @@ empty space. What is untrusted is made inert here: a fence cannot be closed from
 """
 
 import re
-import unicodedata
 from functools import cache
 from pathlib import Path
 
 import jinja2
 
-from incidents import reports
+from incidents import reports, signs
 
 FOLDER = Path(__file__).resolve().parent.parent / "templates" / "reports"
 TEMPLATES = {
@@ -23,7 +22,6 @@ TEMPLATES = {
     "review": "review.md.j2",
     "hotfix": "hotfix.md.j2",
 }
-HIDDEN = ("Cc", "Cf", "Cs", "Co")  # control, direction and zero width, half pairs, private use
 # The signs that would steer Markdown or a chat where they stand, and no others: people edit the
 # review in this form. Judged on one line, at whose ends a template may go on.
 STEERS = re.compile(
@@ -51,10 +49,12 @@ def markdown(report: reports.Report) -> str:
 
 def visible(text: str) -> str:
     """Return a text in which nothing steers a terminal or hides from the eye; lines stay lines."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in HIDDEN else "\ufffd"
-        for char in text
-    )
+    return signs.UNUSUAL.sub(_seen, text)
+
+
+def _seen(found: re.Match[str]) -> str:
+    before = found.string[found.start() - 1 : found.start()]
+    return "\ufffd" if signs.hides(found[0], before) else found[0]
 
 
 def inert(text: object) -> str:
