@@ -164,15 +164,17 @@ _SEVERITY = re.compile(r"^(P[0-9]+)(!?)[:,]?$", re.IGNORECASE)
 _SERVICE = re.compile(r"^service:(\S*)$", re.IGNORECASE)
 TITLE_LIMIT = 300
 LINE_LIMIT = 8000
+HOTFIX_LIMIT = 32_000
 
 
 def parse(
     line: str, services: dict[str, str], thread: str | None = None
 ) -> Command | Misunderstood:
     """Return what a line means; `services` maps names and aliases to names, `thread` is INC-n."""
-    line = _cleaned(line)
     if match := _HOTFIX.match(line):
+        line = _cleaned(_both_ends(line), HOTFIX_LIMIT)
         return _hotfix(line[match.end() :].strip(), services, thread)
+    line = _cleaned(line)
     if re.match(r"^\s*/(?!incident\b)\S+", line, re.IGNORECASE):
         return _other_slash(line)
     words = _SLASH.sub("", line).split()
@@ -188,9 +190,17 @@ def parse(
     return _other(verb, words[1:], thread)
 
 
-def _cleaned(line: str) -> str:
+def _cleaned(line: str, limit: int = LINE_LIMIT) -> str:
     """Return a line without what no one can type and no database keeps, and not without end."""
-    return "".join(char for char in line if char.isprintable() or char.isspace())[:LINE_LIMIT]
+    return "".join(char for char in line if char.isprintable() or char.isspace())[:limit]
+
+
+def _both_ends(text: str) -> str:
+    """Return a long text without its middle: a traceback says at its end what it is about."""
+    if len(text) <= HOTFIX_LIMIT:
+        return text
+    head = HOTFIX_LIMIT // 8
+    return f"{text[:head]}\n…\n{text[head + 3 - HOTFIX_LIMIT :]}"
 
 
 def _talk(text: str, thread: str | None) -> Command | Misunderstood:

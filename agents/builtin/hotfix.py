@@ -57,7 +57,10 @@ class Work:
             pair = waiting[start : start + 2]
             trees = [trying.with_test(bench, scene, head, item.tree) for item in pair]
             scene.replays.at_least(trees, 1)
-            for item in pair:
+            for item, tree in zip(pair, trees, strict=True):
+                if Mark.GOOD not in trying.marks(scene, tree, 1):
+                    self.refused.append(f"{item.kind}: {item.words.title}: it fails with it too")
+                    continue
                 tried = trying.attempt(bench, scene, head, item.tree, runs)
                 if tried.good:
                     return item, tried

@@ -20,6 +20,7 @@ from agents.builtin.verdict import Replayed
 from agents.builtin.workbench import Workbench
 
 RUNS, MORE_RUNS = 2, 10
+CALM_SECONDS, PATIENCE = 8.0, 8.0
 
 
 def _installed(frame: Frame) -> Frame:
@@ -121,6 +122,10 @@ class Symptom:
         if not failing:
             return f"it passes {len(runs)} times of {len(runs)}"
         scene.words = failing[0].completed.output
+        if not any(run.observed.state is State.TIMED_OUT for run in runs):
+            # What ends by itself here shall not hold us up where a candidate hangs.
+            longest = max(run.completed.seconds for run in runs)
+            scene.replays.limit_seconds = max(CALM_SECONDS, PATIENCE * longest)
         target = self._target(failing[0].observed.failures, scene.words)
         if isinstance(target, str):
             return target

@@ -21,6 +21,7 @@ from incidents import errors
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 TEMPORARY = ".halon-"
+LARGEST = 64 * 1024 * 1024
 _EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
 
 
@@ -109,6 +110,8 @@ def _read(folder: int, name: str, path: str) -> Held:
         state = os.fstat(descriptor)
         if not stat.S_ISREG(state.st_mode):
             raise NoFile(f"{path!r} is no plain file.")
+        if state.st_size > LARGEST:
+            raise NoFile(f"{path!r} is too large to be read ({state.st_size >> 20} MiB).")
         return Held(file.read(), state)
 
 

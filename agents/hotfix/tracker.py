@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import re
+import signal
 import stat
 import time
 from collections.abc import Iterator
@@ -218,6 +219,8 @@ def _is_free(path: Path) -> bool | None:
         if descriptor is None:
             return None
         try:
+            # Who opens it to write in this very moment must not end us: SIGIO would.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, int(signal.SIGURG))
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError as error:

@@ -443,3 +443,19 @@ def test_a_service_that_nobody_configured_is_said(
     replace(hotfixes.made(tmp_path), setup=setup).work(path)
 
     assert "names no service" in text(path)
+
+
+def test_a_state_folder_that_is_a_link_is_not_followed(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (shop.path / ".git/halon").symlink_to(elsewhere)
+    path = hotfixes.drop(shop.path)
+    before = stands(shop.path)
+
+    hotfixes.made(tmp_path / "work").work(path)
+
+    assert "is no folder of ours" in text(path)
+    assert [] == list(elsewhere.iterdir())
+    assert before == stands(shop.path)

@@ -213,3 +213,12 @@ def test_every_row_of_the_completion_shows_its_words_and_an_example() -> None:
     rows = parsing.complete("/incident ", ["checkout"], "INC-3")
 
     assert all(row.does and row.example.startswith("/incident") for row in rows)
+
+
+def test_a_long_hotfix_keeps_its_end() -> None:
+    parsed = parsing.parse("/hotfix it fails\n" + "x\n" * 40_000 + "KeyError: 'sku'", ONE)
+
+    assert isinstance(parsed, Command)
+    assert len(parsed.text) <= parsing.HOTFIX_LIMIT
+    assert parsed.text.startswith("it fails")
+    assert parsed.text.endswith("KeyError: 'sku'")

@@ -91,8 +91,8 @@ def test_the_shell_s_watch_needs_no_server(shop: repositories.Repository, tmp_pa
         stdout=subprocess.PIPE,
         text=True,
     )
+    assert watch.stdout is not None
     try:
-        assert watch.stdout is not None
         assert "Watching" in watch.stdout.readline()
         path = hotfixes.drop(shop.path)
         until(lambda: "<!-- /halon -->" in path.read_text("utf-8"))
