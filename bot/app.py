@@ -47,7 +47,7 @@ from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
 from incidents.models import Incident, Platform
 from incidents.offers import Offers
-from incidents.people import Identities, Tokens
+from incidents.people import Identities, Tokens, Voices
 from incidents.policy import Access
 from incidents.posts import Posts
 from incidents.quotes import Quotes
@@ -89,7 +89,7 @@ def run(settings: BotSettings) -> None:
         account = slack_account(settings)
         telegram = telegram_accounts.of(settings)
         chat = account is not None or telegram is not None
-        access = Access(services, chat_configured=chat, identities=Identities(store).all())
+        access = Access(services, chat_configured=chat, identities=Voices(Identities(store)))
         bot = compose(store, access, key, hosts(settings), account, telegram, settings.web_url)
         found = replace(bot.room, sandbox=lambda: walls.read(settings.folder))
         bot = replace(bot, room=found)
@@ -140,6 +140,8 @@ def compose(
     inbox, posts, leases = Inbox(store), Posts(store), Leases(store)
 
     def current() -> Access:
+        if isinstance(access.identities, Voices):  # an admin may have linked accounts meanwhile
+            access.identities.refresh()
         return access
 
     told_in: tuple[str, ...] = ()

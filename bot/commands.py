@@ -157,6 +157,7 @@ class Commands:
         body = _body("vote", person, approval=approval, answer=answer.value, expected=saw)
 
         def act(at: datetime) -> Said:
+            self.access()  # an admin may have linked accounts a moment ago
             decision = self.approvals.decide(approval, person, answer, expected, key)
             return self.voted(decision, answer)
 

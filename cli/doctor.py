@@ -89,6 +89,7 @@ def _bot(settings: Settings) -> Iterator[Finding]:
     except errors.BadSettings:
         found = ()  # said where the services are looked at
     yield from chats.slack(bot, found)
+    yield from chats.telegram(bot, found)
 
 
 def _clock(settings: Settings, database: Finding) -> Finding:

@@ -28,6 +28,7 @@ MODULES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "cli.hotfix": ("hotfix",),
         "cli.judge": ("judge",),
         "cli.desk": ("say", "rollback", "changed", "incident", "token"),
+        "cli.people": ("people",),
     }
 )
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +51,32 @@ class Identities:
         """Return account → voice, for `policy.Access`."""
         with self._store.read() as tx:
             return _all(tx)
+
+
+class Voices(Mapping[Person, Person]):
+    """Account → voice as it was read last; `refresh` reads anew what is older than a few seconds.
+
+    Looking someone up never reads: that happens inside of transactions.
+    """
+
+    def __init__(self, identities: Identities, seconds: float = 5.0) -> None:
+        self._identities, self._seconds = identities, seconds
+        self._known, self._at = identities.all(), time.monotonic()
+
+    def refresh(self) -> None:
+        """Read anew if that is due; blocking."""
+        now = time.monotonic()
+        if now - self._at >= self._seconds:
+            self._known, self._at = self._identities.all(), now
+
+    def __getitem__(self, account: Person) -> Person:
+        return self._known[account]
+
+    def __iter__(self) -> Iterator[Person]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 def _all(tx: Tx) -> dict[Person, Person]:

@@ -11,19 +11,15 @@ from incidents import errors
 
 def of(settings: BotSettings) -> Account | None:
     """Return what lets us into Telegram, None without a token; raises `errors.BadSettings`."""
-    if settings.telegram_bot_token is None:
+    line = reached(settings)
+    if line is None:
         return None
     if settings.telegram_group is None:
         raise errors.BadSettings(
             "Telegram also needs HALON_TELEGRAM_GROUP, the id of the group in which incidents are "
-            "told, such as -1001234567890; README says how to find it."
+            "told, such as -1001234567890; `halon doctor` names the groups that the bot is in."
         )
     validated(settings.telegram_yes, settings.telegram_no)
-    line = Line(
-        settings.telegram_bot_token.get_secret_value(),
-        settings.telegram_api_base_url.rstrip("/"),
-        settings.telegram_file_base_url.rstrip("/"),
-    )
     return Account(
         line,
         settings.telegram_group,
@@ -31,6 +27,17 @@ def of(settings: BotSettings) -> Account | None:
         settings.telegram_yes,
         settings.telegram_no,
         settings.telegram_per_minute,
+    )
+
+
+def reached(settings: BotSettings) -> Line | None:
+    """Return how Telegram is reached, None without a token."""
+    if settings.telegram_bot_token is None:
+        return None
+    return Line(
+        settings.telegram_bot_token.get_secret_value(),
+        settings.telegram_api_base_url.rstrip("/"),
+        settings.telegram_file_base_url.rstrip("/"),
     )
 
 

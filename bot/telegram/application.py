@@ -62,7 +62,7 @@ def build(line: Line, received: Received) -> Client:
     """Return a client; it makes no call yet."""
     # It warns of a coming type whenever Telegram asks to wait, and nobody here can mend that.
     warnings.filterwarnings("ignore", ".*retry_after", PTBDeprecationWarning)
-    calls = line.request or _http()
+    calls = reach(line)
     inner = line.polling or _http()
     polling = (
         Polling(inner) if line.conflict_seconds is None else Polling(inner, line.conflict_seconds)
@@ -79,6 +79,11 @@ def build(line: Line, received: Received) -> Client:
         .build()
     )
     return Client(app, received, polling)
+
+
+def reach(line: Line) -> BaseRequest:
+    """Return what calls are made with."""
+    return line.request or _http()
 
 
 def _http() -> HTTPXRequest:

@@ -71,3 +71,20 @@ def test_a_change_of_a_service_that_is_not_configured_is_refused(run: Run) -> No
 
     assert 3 == refused.returncode
     assert "'nothing'" in refused.stderr
+
+
+def test_two_accounts_are_linked_listed_and_parted_by_whoever_runs_halon(run: Run) -> None:
+    made = run("people", "link", "telegram:7", "slack:U1")
+    assert (0, "telegram:7 → slack:U1\n") == (made.returncode, run("people", "list").stdout)
+
+    chain = run("people", "link", "slack:U1", "web:ann")
+    assert (3, True) == (chain.returncode, "would make a chain" in chain.stderr)
+
+    run("people", "unlink", "telegram:7")
+    assert "" == run("people", "list").stdout
+
+
+def test_what_is_no_account_is_not_linked(run: Run) -> None:
+    said = run("people", "link", "machine:halon", "web:ann")
+
+    assert (3, True) == (said.returncode, "is no account" in said.stderr)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from incidents import errors, schema
+from incidents import errors, people, schema
 from incidents.models import Person, Platform
 from tests.incidents.builders import ADMIN, APPROVER, World
 
@@ -19,6 +19,15 @@ def test_an_account_speaks_with_anothers_voice_until_unlinked(world: World) -> N
     world.identities.unlink(PHONE)
 
     assert {} == world.identities.all()
+
+
+def test_a_bot_that_runs_hears_of_a_link_when_it_looks_again(world: World) -> None:
+    voices = people.Voices(world.identities, seconds=0)
+    world.identities.link(PHONE, APPROVER, ADMIN)
+    before = dict(voices)
+    voices.refresh()
+
+    assert ({}, {PHONE: APPROVER}) == (before, dict(voices))
 
 
 def test_voices_make_no_chains_and_no_circles(world: World) -> None:
