@@ -295,6 +295,14 @@ def test_what_cannot_be_understood_says_what_to_type(one: Desk, line: str, told:
     assert [] == one.incidents()
 
 
+@pytest.mark.parametrize(("user", "accepted"), [(RITA, True), (SAM, False), (GUS, False)])
+def test_a_hotfix_is_for_responders(one: Desk, user: str, accepted: bool) -> None:
+    play(one, slash("/hotfix checkout crashes for guests", user, one.double.response_url()))
+
+    assert accepted is bool(one.incidents())
+    assert accepted is ("Not done" not in one.told()[0])
+
+
 def test_the_service_can_be_pressed_where_none_was_named(one: Desk) -> None:
     url = one.double.response_url()
     play(one, slash("/incident P1 things are broken", SAM, url))
