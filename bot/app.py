@@ -28,7 +28,7 @@ from bot.journal import Journal
 from bot.once import Once
 from bot.poster import Poster
 from bot.settings import BotSettings
-from bot.slack import place
+from bot.slack import crew, place
 from bot.slack.app import EVENTS_PATH, Account, Slack
 from bot.slack.calls import Calls
 from bot.slack.port import PACE, SlackPort
@@ -45,7 +45,6 @@ from incidents.deliveries import Deliveries
 from incidents.effects import Effects
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
-from incidents.models import Incident, Platform
 from incidents.offers import Offers
 from incidents.people import Identities, Tokens, Voices
 from incidents.policy import Access
@@ -187,7 +186,9 @@ def compose(
     }
     slack_poster = None
     if account is not None:
-        port = SlackPort(Calls(account.client()), lambda one: concerned(one, current()), web_url)
+        port = SlackPort(
+            Calls(account.client()), lambda one: crew.concerned(one, current()), web_url
+        )
         follows = place.conversation(account.channel) if account.channel else ""
         slack_poster = Poster(port, Deliveries(store), gathering, PACE, follows=follows)
         beats["poster of slack"] = partial(_age, slack_poster)
@@ -233,15 +234,6 @@ def _telegram_store(
 
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     return TelegramStore(Sendings(store), leases, owner, again)
-
-
-def concerned(incident: Incident, access: Access) -> tuple[str, ...]:
-    """Return the people in Slack whom an incident concerns, by their user ids."""
-    service = access.services.get(incident.service or "")
-    listed = (*service.responders.slack, *service.approvers.slack) if service else ()
-    named = (incident.reporter, incident.commander)
-    own = (one.user for one in named if one is not None and one.platform is Platform.SLACK)
-    return tuple(dict.fromkeys((*own, *listed)))
 
 
 def _age(poster: Poster) -> float | None:

@@ -6,7 +6,7 @@ another chat counts too; remembers whom it called, so that who has left is not f
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.slack import place
@@ -64,13 +64,13 @@ class Crew:
         if people and not await asyncio.to_thread(self.effects.is_done, key):
             try:
                 await self.asking.invite(place.read(one.thread).channel, people)
-            except errors.PermanentFailure as error:
+            except (errors.PermanentFailure, errors.NotFound) as error:
                 log.warning("%s: its people could not be invited: %s", incident.id, error.message)
             await asyncio.to_thread(self.effects.note, key)
         self._called.add(key)
 
 
-def concerned(incident: Incident, access: Access) -> Sequence[str]:
+def concerned(incident: Incident, access: Access) -> tuple[str, ...]:
     """Return whom in Slack an incident concerns: its own people and those of its service."""
     service = access.services.get(incident.service or "")
     listed = (*service.responders.slack, *service.approvers.slack) if service else ()

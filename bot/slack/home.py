@@ -5,7 +5,8 @@ Pure. Called by `bot.slack.acts` when somebody opens the home of the app.
 
 from collections.abc import Sequence
 
-from bot.slack.whispers import button, escape, form_button
+from bot.slack.mrkdwn import escape
+from bot.slack.whispers import button, form_button
 from incidents.models import Incident, Json, Person, Platform
 
 MOST = 40  # of a home's 100 blocks, two for each incident

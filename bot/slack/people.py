@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bot.slack.asking import Asking
-from incidents import errors
+from bot.slack.failures import Refused
 from incidents.models import Json, Person, Platform
 
 KEPT_SECONDS = 600.0  # a new guest mark counts within ten minutes
@@ -47,8 +47,8 @@ class People:
     async def _asked(self, user: str) -> Person:
         try:
             return person(await self.asking.user(user), user, self.team())
-        except errors.PermanentFailure as error:
-            if any(reason in error.message for reason in NOT_OURS):
+        except Refused as error:
+            if error.reason in NOT_OURS:
                 return Person(Platform.SLACK, user, guest=True)
             raise
 
