@@ -67,6 +67,12 @@ class Workspace:
         )
         return list(told["messages"])
 
+    def file(self, file: Json) -> bytes:
+        """Return what an uploaded file holds."""
+        headers = {"Authorization": f"Bearer {TOKEN}", PAST: "yes"}
+        answer = httpx.get(str(file["url_private"]), headers=headers, timeout=20)
+        return answer.raise_for_status().content
+
     def users(self) -> dict[str, str]:
         """Return the ids of people by name."""
         return {str(one["name"]): str(one["id"]) for one in self.asks().users_list()["members"]}

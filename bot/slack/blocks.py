@@ -18,6 +18,7 @@ MOST_BLOCKS = 40
 MOST_TEXT = 3800  # of the text that stands for the blocks
 EXCERPT_LINES = 20
 LONGEST_LINE = 1500
+HEADS = ("diff --git ", "index ", "--- a/", "--- /dev/null", "new file mode", "deleted file mode")
 MARKS = {
     Tone.FAILING: ":red_circle: ",
     Tone.PASSING: ":large_green_circle: ",
@@ -110,7 +111,8 @@ def _within(texts: Sequence[str], most: int) -> list[str]:
 
 
 def _heart(diff: str) -> str:
-    lines = diff.rstrip("\n").split("\n")
+    """Leave out git's own lines about a file but its name: on a phone each takes two lines."""
+    lines = [line for line in diff.rstrip("\n").split("\n") if not line.startswith(HEADS)]
     return "\n".join(_cut(line, 300) for line in lines)
 
 
