@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from incidents import models, reports, settings
+from incidents.knowledge import RoleCost
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class History:
     plan: reports.DeploymentPlan | None = None
     rollout: models.Rollout | None = None
     stage_times: tuple[reports.StageTime, ...] = ()
+    costs: tuple[RoleCost, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Who plays a role: the roles, what a run may use, and the face that both engines have.
 
-Called by workers and cli, implemented by `agents.builtin.engine` and later by the model's engine.
+Called by workers and cli, implemented by `agents.builtin.engine` and `agents.claude`.
 It must never know either of them.
 """
 
@@ -39,6 +39,10 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """Name the engine as reports print it, such as "builtin"."""
+        ...
+
+    def plays(self, role: Role) -> bool:
+        """Tell whether this engine plays a role at all."""
         ...
 
     def run(self, role: Role, case: Case, budget: Budget) -> reports.Report:

@@ -44,6 +44,15 @@ class Ledger:
                 )
             return self._items[key].id
 
+    def put(self, item: reports.EvidenceItem) -> None:
+        """Take up a fact that an earlier life of the run recorded, under its own id."""
+        with self._lock:
+            self._items.setdefault((item.kind, item.locator, item.sha256), item)
+
+    def get(self, evidence_id: str) -> reports.EvidenceItem | None:
+        """Return a fact by its id, None if there is none."""
+        return next((item for item in self.items() if item.id == evidence_id), None)
+
     def items(self) -> tuple[reports.EvidenceItem, ...]:
         """Return every fact in the order of its id."""
         with self._lock:

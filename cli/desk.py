@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -98,6 +99,7 @@ def show(
             sent.show(found, desk.sent.requests(found.number), as_json=as_json)
             return
         timeline = desk.timeline.entries(found.number)
+        spent = desk.costs.by_role(found.number)
         if as_json:
             rows = [
                 {
@@ -110,13 +112,20 @@ def show(
                 }
                 for entry in timeline
             ]
-            typer.echo(json.dumps({"incident": found.id, "timeline": rows}))
+            costs = [asdict(one) | {"dollars": str(one.dollars)} for one in spent]
+            shown = {"incident": found.id, "timeline": rows, "costs": costs}
+            typer.echo(json.dumps(shown))
             return
         title = report_text.visible(found.title)
         typer.echo(f"{found.id} · {found.severity} · {found.status.value} · {title}")
         for entry in timeline:
             brief = report_text.visible(json.dumps(entry.content, ensure_ascii=False))
             typer.echo(f"{entry.at:%H:%M:%S} {entry.kind.value:<14} {entry.actor} {brief[:160]}")
+        for one in spent:
+            typer.echo(
+                f"cost {one.role:<22} ${one.dollars:.4f} {one.engine}: {one.questions} questions, "
+                f"{one.tokens_in} tokens in ({one.cache_read} cached), {one.tokens_out} out"
+            )
 
 
 @incident_app.command()

@@ -4,13 +4,15 @@ Registered by cli/main.py. With --json stdout carries one object and nothing els
 was produced, whatever it says; 3: it could not run, with one sentence on stderr.
 """
 
+import functools
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 from pydantic import BaseModel
@@ -18,9 +20,16 @@ from rich.console import Console
 
 from agents import case as cases
 from agents import sandbox
-from agents.builtin import engine
+from agents.builtin.engine import Builtin
+from agents.claude import Claude, Place
 from agents.engine import Budget, Role
+from agents.prices import Prices
+from agents.purse import Pocket
+from cli.settings import read
 from incidents import errors, report_text, reports
+from incidents.redaction import Redactor
+from workers import engines
+from workers.settings import WorkerSettings
 
 CANNOT_RUN = 3
 MAX_TRACE_BYTES = 4 * 1024 * 1024
@@ -66,6 +75,16 @@ Which = Annotated[
     ),
 ]
 
+Who = Annotated[
+    Literal["auto", "builtin", "claude"],
+    typer.Option(
+        "--engine",
+        envvar="HALON_ENGINE",
+        help="Who thinks: auto takes claude where ANTHROPIC_API_KEY is set.",
+    ),
+]
+Dollars = Annotated[float, typer.Option("--dollars", min=0, help="The most that a model may cost.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the two verbs to the command line."""
@@ -85,14 +104,17 @@ def diagnose(
     revision: Revision = "HEAD",
     seconds: Seconds = 600.0,
     sandbox_name: Which = "auto",
+    engine_name: Who = "auto",
+    dollars: Dollars = 1.55,
 ) -> None:
     """Find the commit that broke it, prove it by replaying, or say that no commit did."""
     case = _case(repo, log, trace, test, good, with_, revision)
 
-    def work(builtin: engine.Builtin) -> list[reports.Report]:
-        return [builtin.run(Role.BUG_DIAGNOSTICIAN, case, Budget(seconds))]
+    def work(thinking: Thinking) -> list[reports.Report]:
+        return [thinking.run(Role.BUG_DIAGNOSTICIAN, case, Budget(seconds))]
 
-    _answer(work, sandbox_name, as_json=as_json, doing="diagnosing")
+    chosen = functools.partial(_thinking, engine_name, sandbox_name, dollars)
+    _answer(work, chosen, as_json=as_json, doing="diagnosing")
 
 
 def fix(
@@ -106,12 +128,14 @@ def fix(
     revision: Revision = "HEAD",
     seconds: Seconds = 900.0,
     sandbox_name: Which = "auto",
+    engine_name: Who = "auto",
+    dollars: Dollars = 1.55,
 ) -> None:
     """Diagnose, write the smallest safe patch and test it; the working tree is not touched."""
     case = _case(repo, log, trace, test, good, with_, revision)
     _answer(
-        lambda builtin: list(builtin.fix(case, Budget(seconds))),
-        sandbox_name,
+        lambda thinking: list(thinking.fix(case, Budget(seconds))),
+        functools.partial(_thinking, engine_name, sandbox_name, dollars),
         as_json=as_json,
         doing="diagnosing, mending and testing",
     )
@@ -175,9 +199,46 @@ def _read(path: Path) -> str:
     return raw.decode("utf-8", "replace")
 
 
+class Thinking(Protocol):
+    """What both engines offer to a shell."""
+
+    def run(self, role: Role, case: cases.Case, budget: Budget) -> reports.Report:
+        """Play one role."""
+        ...
+
+    def fix(self, case: cases.Case, budget: Budget) -> tuple[reports.Report, ...]:
+        """Diagnose, mend and test."""
+        ...
+
+
+def _thinking(engine_name: str, sandbox_name: str, dollars: float, folder: Path) -> Thinking:
+    """Return the engine that the options and the environment call for."""
+    box = sandbox.choose(sandbox_name)
+    if engine_name == engines.BUILTIN:
+        return Builtin(box, folder)
+    settings = read(WorkerSettings).model_copy(update={"engine": engine_name})
+    if not engines.wants_claude(settings):
+        return Builtin(box, folder)
+    prices = Prices(settings.model_prices)
+    if engine_name == engines.CLAUDE:  # who asks for it by name wants to know why it cannot
+        for model in (settings.model_strong, settings.model_fast):
+            prices.check(model)
+    key = settings.anthropic_api_key
+    return Claude(
+        box=box,
+        folder=folder,
+        models=engines.models(settings),
+        prices=prices,
+        purse=Pocket(Decimal(str(dollars))),
+        place=Place(folder / "transcripts", "shell"),
+        redactor=Redactor(secrets=[key.get_secret_value()] if key else []),
+        files=settings.agents,
+    )
+
+
 def _answer(
-    work: Callable[[engine.Builtin], list[reports.Report]],
-    sandbox_name: str,
+    work: Callable[[Thinking], list[reports.Report]],
+    choose: Callable[[Path], Thinking],
     *,
     as_json: bool,
     doing: str,
@@ -185,12 +246,12 @@ def _answer(
     progress = Console(stderr=True)
     try:
         with tempfile.TemporaryDirectory(prefix="halon-") as folder:
-            builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
+            thinking = choose(Path(folder))
             if progress.is_terminal:
                 with progress.status(f"{doing} …"):
-                    found = work(builtin)
+                    found = work(thinking)
             else:
-                found = work(builtin)
+                found = work(thinking)
     except errors.HalonError as error:
         typer.echo(" ".join(error.message.split()), err=True)
         raise typer.Exit(CANNOT_RUN) from error

@@ -108,7 +108,7 @@ def _clock(settings: Settings, database: Finding) -> Finding:
 
 def _worker() -> Iterator[Finding]:
     try:
-        yield machine.model(read(WorkerSettings).anthropic_api_key)
+        yield machine.engine(read(WorkerSettings))
     except errors.BadSettings as error:
         yield wrong("settings of the workers", error.message, "Correct these variables.")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agents import sandbox
+from agents.prices import Prices
 from bot.web import server
 from cli import folder as folders
 from cli import redis as redis_servers
@@ -21,7 +22,8 @@ from cli.finding import Finding, fine, note, shown, wrong
 from incidents import errors, filesystem
 from incidents.settings import Settings
 from incidents.store import Store
-from workers import jobs
+from workers import engines, jobs
+from workers.settings import WorkerSettings
 
 GIT = (2, 38)  # `git merge-tree --write-tree`
 LEAST_FREE_BYTES = 1 << 30
@@ -184,8 +186,26 @@ def clock(database_now: Callable[[], float] | None = None) -> Finding:
     return fine("clock", time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 
-def model(key: object) -> Finding:
-    """Say which engine will speak; the key itself is never shown."""
-    if key is None:
-        return note("model key", "not set: the builtin engine plays every role")
-    return note("model key", "set; this version's builtin engine plays every role all the same")
+def engine(settings: WorkerSettings) -> Finding:
+    """Say which engine will speak, and whether it can count its money; no key is shown."""
+    what = "engine"
+    try:
+        claude = engines.wants_claude(settings)
+    except errors.BadSettings as error:
+        return wrong(what, error.message, "Set ANTHROPIC_API_KEY, or HALON_ENGINE=auto.")
+    if not claude:
+        why = "ANTHROPIC_API_KEY is not set" if settings.engine == "auto" else "HALON_ENGINE"
+        return note(what, f"the builtin engine plays every role ({why})")
+    names = (settings.model_strong, settings.model_fast)
+    try:
+        prices = Prices(settings.model_prices)
+        for name in names:
+            prices.check(name)
+    except errors.BadSettings as error:
+        return wrong(what, error.message, "Name the price, or choose another model.")
+    where = settings.anthropic_base_url or "the Anthropic API"
+    return fine(
+        what,
+        f"claude by {' and '.join(dict.fromkeys(names))} at {where}, the builtin where it cannot; "
+        f"at most ${settings.incident_dollars} an incident, ${settings.monthly_dollars} a month",
+    )

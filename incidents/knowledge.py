@@ -29,6 +29,22 @@ class Spent:
     tokens_in: int
     tokens_out: int
     dollars: Decimal
+    cache_read: int = 0  # of tokens_in, those that a cache gave
+    cache_write: int = 0  # and those that it took
+    reference: str | None = None  # the same one again is the same bill
+
+
+@dataclass(frozen=True)
+class RoleCost:
+    """What one role of an incident cost on one engine."""
+
+    role: str
+    engine: str
+    questions: int
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    dollars: Decimal
 
 
 class Costs:
@@ -42,13 +58,40 @@ class Costs:
         with self._store.write() as tx:
             incident = rows.get_run(tx, run_id).incident
             row = asdict(spent) | {"incident": incident, "stage_run": run_id, "at": tx.now}
-            tx.run(_C.insert().values(**row))
+            tx.insert_new(_C, row)
 
     def total(self, incident: int) -> Decimal:
         """Return the dollars spent on an incident."""
         with self._store.read() as tx:
             total = tx.run(select(func.sum(_C.c.dollars)).where(_C.c.incident == incident)).scalar()
         return Decimal(total or 0)
+
+    def this_month(self) -> Decimal:
+        """Return the dollars spent since the first of this month, UTC, by the database's clock."""
+        with self._store.read() as tx:
+            since = tx.now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            total = tx.run(select(func.sum(_C.c.dollars)).where(_C.c.at >= since)).scalar()
+        return Decimal(total or 0)
+
+    def by_role(self, incident: int) -> list[RoleCost]:
+        """Return what each role cost on each engine, in the order of their first bills."""
+        columns = (
+            _C.c.role,
+            _C.c.engine,
+            func.count().label("questions"),
+            *(
+                func.sum(_C.c[name]).label(name)
+                for name in ("tokens_in", "tokens_out", "cache_read", "dollars")
+            ),
+        )
+        found = (
+            select(*columns)
+            .where(_C.c.incident == incident)
+            .group_by(_C.c.role, _C.c.engine)
+            .order_by(func.min(_C.c.id))
+        )
+        with self._store.read() as tx:
+            return [value(RoleCost, row) for row in tx.run(found)]
 
 
 class Ledger:

@@ -436,7 +436,12 @@ cost_entry = Table(
     Column("tokens_in", Integer, nullable=False),
     Column("tokens_out", Integer, nullable=False),
     Column("dollars", Money, nullable=False),
+    Column("cache_read", Integer, nullable=False, server_default="0"),
+    Column("cache_write", Integer, nullable=False, server_default="0"),
+    Column("reference", Text),  # of one question to a model: it is booked once
     Index(None, "stage_run"),
+    Index("uq_cost_entry_reference", "stage_run", "reference", unique=True),
+    Index(None, "at"),
 )
 
 known_incident = Table(

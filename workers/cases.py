@@ -22,6 +22,8 @@ from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service
 from workers.office import Office
 
+PATCHING = (Stage.PATCH, Stage.ESCALATE)
+FIXING = (*PATCHING, Stage.HOTFIX)
 LOOK_BACK = timedelta(days=30)
 R = TypeVar("R", bound=reports.Frozen)
 
@@ -152,8 +154,17 @@ def make(
     return replace(
         made,
         diagnosis=latest(office, incident, Stage.DIAGNOSE, reports.Diagnosis),
-        patch=latest(office, incident, Stage.PATCH, reports.Patch),
+        patch=newest_patch(office, incident),
     )
+
+
+def newest_patch(office: Office, incident: models.Incident) -> reports.Patch | None:
+    """Return the patch in hand: the developer's, or the fixer's after an escalation."""
+    for run in reversed(office.incidents.runs(incident.number)):
+        if run.stage in PATCHING and run.report is not None:
+            found = reports.load(run.report)
+            return found if isinstance(found, reports.Patch) else None
+    return None
 
 
 def latest(office: Office, incident: models.Incident, stage: Stage, kind: type[R]) -> R | None:
@@ -178,11 +189,11 @@ def contained(office: Office, incident: models.Incident) -> reports.Hotfix | Non
 def fix(office: Office, incident: models.Incident) -> reports.Patch | None:
     """Return the patch that goes to production: a shipped hotfix, else the newest of the chain."""
     runs = office.incidents.runs(incident.number)
-    of_fixes = [run for run in runs if run.stage in (Stage.PATCH, Stage.HOTFIX) and run.report]
+    of_fixes = [run for run in runs if run.stage in FIXING and run.report]
     if of_fixes and of_fixes[-1].outcome is Outcome.APPROVE:
         shipped = contained(office, incident)
         return shipped.patch if shipped else None
-    return latest(office, incident, Stage.PATCH, reports.Patch)
+    return newest_patch(office, incident)
 
 
 def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
@@ -190,7 +201,7 @@ def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
     tried = []
     patch: reports.Patch | None = None
     for run in office.incidents.runs(incident.number):
-        if run.stage is Stage.PATCH and run.report is not None:
+        if run.stage in PATCHING and run.report is not None:
             found = reports.load(run.report)
             patch = found if isinstance(found, reports.Patch) else None
         elif run.stage is Stage.CONTAIN:

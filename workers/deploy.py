@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Callable
 from datetime import timedelta
 
-from agents import git
+from agents import case, git
 from agents.builtin import caution
+from agents.engine import Role
 from incidents import crash, entries, errors, models, reports
 from incidents.approvals import THROUGH, Question
 from incidents.models import (
@@ -30,7 +31,7 @@ from rollout import plan as plans
 from rollout import probe, sources, wiring
 from rollout.canary import Timing
 from rollout.deployers import port
-from workers import cases
+from workers import cases, playing
 from workers.job import Job
 
 BRANCHED = crash.register("plan.branched", "the fix is a pushed branch, no rollout knows of it")
@@ -109,6 +110,7 @@ def _planned(job: Job) -> Rollout | Ending:
         raise errors.PermanentFailure("There is no patch to deploy.", incident_id=job.incident.id)
     made = _made(job, fix)
     crash.point(BRANCHED)
+    made = _worded(job, made)
     problems = wiring.deployer(job.service, job.office.folder).preflight(made)
     problems += _blindness(job)
     fatal = [problem.text for problem in problems if problem.fatal]
@@ -126,6 +128,14 @@ def _blindness(job: Job) -> list[port.Problem]:
     with contextlib.closing(monitor):
         found = probe.problems(monitor, job.office.store.now() - paced.lag, probe.back(paced))
     return [port.Problem(text, fatal=text == probe.ONE_LABEL) for text in found]
+
+
+def _worded(job: Job, made: reports.DeploymentPlan) -> reports.DeploymentPlan:
+    """Let the deployment-coordinator put the plan into words; no figure of it changes."""
+    if not job.engine.plays(Role.DEPLOYMENT_COORDINATOR):
+        return made
+    told = playing.play(job, Role.DEPLOYMENT_COORDINATOR, case.History(plan=made))
+    return told if isinstance(told, reports.DeploymentPlan) else made
 
 
 def _refusal(job: Job) -> str | None:

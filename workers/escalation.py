@@ -1,14 +1,31 @@
-"""The escalate stage: hands over to people, with what was tried and how production stands.
+"""The escalate stage: the production-fixer's try where an engine plays it, else over to people.
 
-Called by `workers.stages`. It has no step of its own beyond saying what a person needs to know now.
+Called by `workers.stages`. Whoever gets it is told what was tried and how production stands.
 """
 
-from incidents.models import EntryKind, Outcome, TimelineEntry
+from agents.engine import Role
+from incidents import entries, reports
+from incidents.models import EntryKind, Outcome, Stage, TimelineEntry
 from incidents.stages import Ending
+from workers import cases, playing
 from workers.job import Job
 
 
 def escalate(job: Job) -> Ending:
+    """Let the production-fixer try, where there is a diagnosis to start from; else hand over."""
+    known = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    if known is None or not job.engine.plays(Role.PRODUCTION_FIXER):
+        return _handed_over(job)
+    made = playing.play(job, Role.PRODUCTION_FIXER)
+    content = made.model_dump(mode="json")
+    told = (entries.report(job.run.stage, content),)
+    if isinstance(made, reports.Patch):
+        return Ending(Outcome.PATCHED, report=content, entries=told, engine=made.engine)
+    over = _handed_over(job)
+    return Ending(over.outcome, report=content, entries=told, human=over.human, engine=made.engine)
+
+
+def _handed_over(job: Job) -> Ending:
     """Say what was tried, what production runs, and what to type."""
     timeline = job.office.timeline.entries(job.incident.number)
     parts = ["Halon has no further step of its own.", _production(timeline), _tried(job)]

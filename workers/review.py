@@ -3,7 +3,6 @@
 Called by `workers.stages`. A human edits and publishes; nothing here names a person as a cause.
 """
 
-from dataclasses import replace
 from datetime import timedelta
 
 from agents import case
@@ -11,7 +10,7 @@ from agents.engine import Role
 from incidents import crash, entries, errors, models, reports
 from incidents.models import MACHINE, KnownIncident, Outcome, Stage
 from incidents.stages import Ending
-from workers import cases
+from workers import cases, playing
 from workers.job import Job
 
 FILED = crash.register("review.filed", "the action items are stored, the review is not ended")
@@ -19,27 +18,18 @@ FILED = crash.register("review.filed", "the action items are stored, the review 
 
 def review(job: Job) -> Ending:
     """Write the review and file what follows from it."""
-    with cases.repository(job.office, job.service) as mirror:
-        made = cases.make(job.office, job.incident, job.service, mirror)
-        made = replace(made, history=_history(job))
-        stored = job.steps.step(
-            Role.INCIDENT_ANALYZER.value,
-            {"attempt": job.run.attempt},
-            lambda: job.engine.run(Role.INCIDENT_ANALYZER, made, job.budget()).model_dump(
-                mode="json"
-            ),
-        )
-    written = reports.load(stored)
+    written = playing.play(job, Role.INCIDENT_ANALYZER, _history(job))
     if not isinstance(written, reports.Review):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {written.kind}")
     _file(job, written)
-    _remember(job, made)
+    _remember(job)
     crash.point(FILED)
+    content = written.model_dump(mode="json")
     return Ending(
         Outcome.DONE,
-        report=stored,
-        entries=(entries.report(Stage.REVIEW, stored),),
-        engine=job.engine.name,
+        report=content,
+        entries=(entries.report(Stage.REVIEW, content),),
+        engine=written.engine,
     )
 
 
@@ -65,6 +55,7 @@ def _history(job: Job) -> case.History:
             )
             for clock in clocks
         ),
+        costs=tuple(job.office.costs.by_role(number)),
     )
 
 
@@ -87,8 +78,9 @@ def _file(job: Job, written: reports.Review) -> None:
         )
 
 
-def _remember(job: Job, made: case.Case) -> None:
-    found = made.diagnosis
+def _remember(job: Job) -> None:
+    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    patch = cases.newest_patch(job.office, job.incident)
     if found is None or found.fingerprint is None:
         return
     job.office.known.remember(
@@ -97,6 +89,6 @@ def _remember(job: Job, made: case.Case) -> None:
             incident=job.incident.number,
             title=job.incident.title,
             cause=found.root_cause.statement if found.root_cause else found.summary,
-            remedy=made.patch.title if made.patch else "none",
+            remedy=patch.title if patch else "none",
         )
     )

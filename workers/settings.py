@@ -1,6 +1,8 @@
 """Settings of the workers and of the controller; neither loads the other's secrets."""
 
+from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -37,6 +39,29 @@ class WorkerSettings(RemoteSettings):
     )
     anthropic_base_url: str | None = Field(
         None, validation_alias="ANTHROPIC_BASE_URL", description="any server that speaks the API"
+    )
+    engine: Literal["auto", "builtin", "claude"] = Field(
+        "auto", description="who plays the roles; auto: claude where there is a key"
+    )
+    model_strong: str = Field("claude-opus-5-5", description="the model for judgement")
+    model_fast: str = Field("claude-haiku-5-5", description="the model for deterministic work")
+    model_effort: Literal["", "low", "medium", "high", "max"] = Field(
+        "", description="how hard the model thinks; empty: its own default"
+    )
+    model_prices: str = Field(
+        "",
+        description="JSON of dollars per million tokens, for models that no list has: "
+        '{"my-model": {"input": 3, "output": 15}}',
+    )
+    incident_dollars: Decimal = Field(
+        Decimal("1.55"), ge=0, description="the most that models may cost for one incident"
+    )
+    monthly_dollars: Decimal = Field(
+        Decimal(100), ge=0, description="the most that models may cost in a calendar month (UTC)"
+    )
+    agents: Path | None = Field(
+        None,
+        description="a folder with roles/*.md and skills/*/SKILL.md that go before Halon's own",
     )
 
 

@@ -12,13 +12,22 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from agents import sandbox
-from agents.builtin.engine import Builtin
 from agents.engine import Engine, Role
 from incidents import entries, errors, lifecycle, reports
 from incidents.models import MACHINE, Outcome, Stage, Verdict
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
-from workers import cases, contain, deploy, escalation, hotfix, office, review, triage
+from workers import (
+    contain,
+    deploy,
+    engines,
+    escalation,
+    hotfix,
+    office,
+    playing,
+    review,
+    triage,
+)
 from workers.heartbeat import Heartbeat
 from workers.job import Job
 from workers.office import Office
@@ -45,11 +54,11 @@ def run_stage(run_id: int) -> None:
             return
         with Heartbeat(desk.stages, run_id, claimed.run.fence, lease):
             try:
-                box = sandbox.choose(settings.sandbox)
+                engine = engines.choose(settings, desk, claimed, sandbox.choose(settings.sandbox))
             except errors.PermanentFailure as error:
                 _failed(desk, claimed, error.message)
                 return
-            work(desk, claimed, Builtin(box, desk.folder / "workspaces"))
+            work(desk, claimed, engine)
 
 
 def work(desk: Office, claimed: Claimed, engine: Engine) -> None:
@@ -92,7 +101,7 @@ def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
 
 def diagnose(job: Job) -> Ending:
     """Find the cause and prove it."""
-    found = _play(job, Role.BUG_DIAGNOSTICIAN)
+    found = playing.play(job, Role.BUG_DIAGNOSTICIAN)
     if not isinstance(found, reports.Diagnosis):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {found.kind}")
     return _reported(job, found, OUTCOMES[found.verdict], human=_advice(found))
@@ -100,14 +109,14 @@ def diagnose(job: Job) -> Ending:
 
 def patch(job: Job) -> Ending:
     """Make the smallest safe change, or say why there is none."""
-    made = _play(job, Role.PATCH_DEVELOPER)
+    made = playing.play(job, Role.PATCH_DEVELOPER)
     outcome = Outcome.PATCHED if isinstance(made, reports.Patch) else Outcome.NONE_SAFE
     return _reported(job, made, outcome)
 
 
 def test(job: Job) -> Ending:
     """Try the patch in five ways."""
-    tested = _play(job, Role.HOTFIX_TESTER)
+    tested = playing.play(job, Role.HOTFIX_TESTER)
     if not isinstance(tested, reports.TestReport):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {tested.kind}")
     return _reported(job, tested, Outcome.APPROVE if tested.approve else Outcome.REJECT)
@@ -126,19 +135,6 @@ STAGES: dict[Stage, Callable[[Job], Ending | None]] = {
 }
 
 
-def _play(job: Job, role: Role) -> reports.Report:
-    """Let the engine play a role once; a rerun after a crash gets the stored report."""
-    with cases.repository(job.office, job.service) as mirror:
-        made = cases.make(job.office, job.incident, job.service, mirror)
-        inputs = {"revision": made.revision, "attempt": job.run.attempt, "tried": len(made.tried)}
-        stored = job.steps.step(
-            role.value,
-            inputs,
-            lambda: job.engine.run(role, made, job.budget()).model_dump(mode="json"),
-        )
-    return reports.load(stored)
-
-
 def _reported(job: Job, report: reports.Report, outcome: Outcome, human: str = "") -> Ending:
     content = report.model_dump(mode="json")
     return Ending(
@@ -146,7 +142,7 @@ def _reported(job: Job, report: reports.Report, outcome: Outcome, human: str = "
         report=content,
         entries=(entries.report(job.run.stage, content),),
         human=human,
-        engine=job.engine.name,
+        engine=report.engine,
     )
 
 

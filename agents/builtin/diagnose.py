@@ -318,7 +318,11 @@ def scene_of(bench: Workbench) -> Scene | None:
 
 def diagnose(bench: Workbench) -> reports.Diagnosis:
     """Return the diagnosis of the bench's case; raises only if the repository cannot be read."""
-    inquiry = Inquiry(bench, bench.repository.resolve(bench.case.revision))
+    return finished(Inquiry(bench, bench.repository.resolve(bench.case.revision)))
+
+
+def finished(inquiry: Inquiry) -> reports.Diagnosis:
+    """Take an inquiry to its end and return its report."""
     steps = (inquiry.look, inquiry.replay, inquiry.prove)
     for step in steps:
         try:

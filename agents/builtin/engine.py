@@ -35,6 +35,10 @@ class Builtin:
         self._sandbox = box
         self._folder = folder
 
+    def plays(self, role: Role) -> bool:
+        """Tell whether it plays a role; escalation and a plan's words need judgement."""
+        return role in ROLES
+
     def run(self, role: Role, case: Case, budget: Budget) -> reports.Report:
         """Return the report of the role; raises `errors.HalonError` if it could not run."""
         if role not in ROLES:

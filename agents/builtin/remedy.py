@@ -19,6 +19,9 @@ from incidents import errors, reports
 from incidents.models import Verdict
 from incidents.reports import Check, RemedyKind
 
+# For one culprit there is one of these; of guards and edits there are many.
+ONE_OF_A_KIND = frozenset({RemedyKind.REVERT, RemedyKind.CONFIG})
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -62,7 +65,7 @@ def patch(bench: Workbench) -> reports.Patch | reports.NoPatch:
     refused: list[str] = []
     try:
         scene = diagnose.scene_of(bench)
-        reason = _no_ground(diagnosis, scene)
+        reason = no_ground(diagnosis, scene)
         if reason or scene is None:
             return _none(bench, (), reason)
         work = Work(bench, diagnosis, scene, bench.repository.resolve(diagnosis.revision))
@@ -70,7 +73,7 @@ def patch(bench: Workbench) -> reports.Patch | reports.NoPatch:
             if isinstance(draft, Refused):
                 refused.append(f"{draft.kind}: {draft.why}")
                 continue
-            made = _make(work, draft, tuple(refused))
+            made = make(work, draft, tuple(refused))
             if isinstance(made, reports.Patch):
                 return made
             refused.append(f"{draft.kind}: {made}")
@@ -79,7 +82,8 @@ def patch(bench: Workbench) -> reports.Patch | reports.NoPatch:
     return _none(bench, tuple(refused), "No remedy held: each was refused for the reason given.")
 
 
-def _no_ground(diagnosis: reports.Diagnosis, scene: Scene | None) -> str:
+def no_ground(diagnosis: reports.Diagnosis, scene: Scene | None) -> str:
+    """Return why no patch could be shown to mend anything; empty where one could."""
     if diagnosis.verdict is Verdict.NO_CODE_CAUSE:
         return "No commit is the cause, so there is nothing in the code to undo."
     if scene is None or scene.target is None or scene.replayed is Replayed.CANNOT_START:
@@ -183,7 +187,7 @@ def _guard(work: Work) -> Iterator[Draft | Refused]:
     )
 
 
-def _make(work: Work, draft: Draft, refused: tuple[str, ...]) -> reports.Patch | str:
+def make(work: Work, draft: Draft, refused: tuple[str, ...]) -> reports.Patch | str:
     """Try a draft; return the patch, or the reason for which it is refused."""
     before = _tried_before(work, draft)
     if before:
@@ -200,7 +204,7 @@ def _tried_before(work: Work, draft: Draft) -> str:
     digest = digest_of(work.bench.repository.diff(work.head, draft.tree))
     for item in work.bench.case.tried:
         alike = item.remedy is draft.kind and item.culprit == work.diagnosis.culprit
-        if item.digest == digest or (alike and draft.kind is not RemedyKind.GUARD):
+        if item.digest == digest or (alike and draft.kind in ONE_OF_A_KIND):
             return f"it was tried before: {item.outcome}"
     return ""
 

@@ -111,6 +111,13 @@ def _details(case: Case) -> Iterator[tuple[str, str]]:
             yield "Change at fault", found.culprit
     if case.patch is not None:
         yield "Remedy", f"{case.patch.remedy}: {case.patch.title}"
+    for cost in case.history.costs:
+        cached = cost.cache_read / cost.tokens_in if cost.tokens_in else 0.0
+        yield (
+            f"Cost of {cost.role}",
+            f"${cost.dollars:.4f} on {cost.engine}: {cost.questions} questions, "
+            f"{cost.tokens_in} tokens in ({cached:.0%} from the cache), {cost.tokens_out} out",
+        )
 
 
 def _contributing(case: Case) -> Iterator[Claim]:
@@ -287,5 +294,7 @@ def _lessons(case: Case) -> Iterator[Claim]:
 
 
 def _cost(case: Case) -> Decimal:
+    if case.history.costs:
+        return sum((cost.dollars for cost in case.history.costs), Decimal(0))
     parts = (case.diagnosis, case.patch, case.history.tests)
     return sum((part.cost for part in parts if part is not None), Decimal(0))

@@ -70,6 +70,14 @@ class Workbench:
             cannot_run=REPLAY_CANNOT_RUN if replay else frozenset(),
         )
 
+    def extend(self, deadline: Deadline) -> None:
+        """Go on under another deadline, with everything that was replayed so far."""
+        self.deadline = deadline
+        replays = (self.scene.replays if self.scene else None, self.suite, self.recorded)
+        for one in replays:
+            if one is not None:
+                one.deadline = deadline
+
     def requests_file(self, failing: Sequence[logs.Failing]) -> Path | None:
         """Write failing requests as JSON lines for the replay, or return None if there are none."""
         lines = request_lines(failing)

@@ -39,6 +39,9 @@ class Meddler:
     deed: Callable[[], object]
     name: str = "builtin"
 
+    def plays(self, role: Role) -> bool:
+        return self.engine.plays(role)
+
     def run(self, role: Role, case: cases.Case, budget: Budget) -> reports.Report:
         report = self.engine.run(role, case, budget)
         self.deed()

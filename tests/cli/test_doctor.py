@@ -57,8 +57,8 @@ def test_without_a_settings_file_everything_else_is_still_looked_at(tmp_path: Pa
     wrong = {name for name, one in found.items() if one["state"] == "wrong"}
     assert {"services in halon.toml"} == wrong - {"sandbox bubblewrap", "sandbox namespaces"}
     assert "halon.example.toml" in found["services in halon.toml"]["mend"]
-    assert {"Python", "git", "Redis", "kernel", "clock", "model key"} <= set(found)
-    assert "the builtin engine plays every role" in found["model key"]["said"]
+    assert {"Python", "git", "Redis", "kernel", "clock", "engine"} <= set(found)
+    assert "the builtin engine plays every role" in found["engine"]["said"]
     assert not (tmp_path / "data").exists()  # it changes nothing
 
 

@@ -250,6 +250,10 @@ class ScriptedEngine:
         """Return the roles that were played, in order."""
         return self.journal.read_text("utf-8").split() if self.journal.exists() else []
 
+    def plays(self, role: Role) -> bool:
+        """Tell whether it plays a role."""
+        return role not in (Role.PRODUCTION_FIXER, Role.DEPLOYMENT_COORDINATOR)
+
     def run(self, role: Role, case: Case, budget: Budget) -> reports.Report:
         """Return the report of the role."""
         with self.journal.open("a", encoding="utf-8") as file:

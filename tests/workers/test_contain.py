@@ -131,6 +131,9 @@ class NoEngine:
 
     name = "none"
 
+    def plays(self, role: Role) -> bool:
+        return False
+
     def run(self, role: Role, case: Case, budget: Budget) -> reports.Report:
         raise AssertionError(f"{role} was asked")
 

@@ -1,0 +1,1 @@
+"""A model that follows a script: a small server of the Messages API on loopback, and a player."""
