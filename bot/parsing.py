@@ -444,6 +444,9 @@ def complete(line: str, services: Sequence[str], thread: str | None = None) -> l
     if not line.lstrip().startswith("/"):
         return []
     body = line.lstrip()
+    if len(body) > 1 and "/hotfix".startswith(body.lower()):
+        usage = USAGE[Verb.HOTFIX]
+        return [Completion("/hotfix ", usage.words, usage.does, usage.example)]
     if not body.lower().startswith("/incident "):
         return _first_words(thread) if "/incident".startswith(body.lower()) else []
     typed = body[len("/incident ") :]

@@ -18,8 +18,8 @@ FRONT = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.{0,4000}?)\r?\n---[ \t]*(?:\r?\
 FIELD = re.compile(r"^([A-Za-z][\w -]{0,40}):[ \t]*(.{0,300})$")
 # ASCII on purpose: a path may stand between the words of a language that knows no spaces.
 PLACE = re.compile(
-    r"(?<![A-Za-z0-9_./\\-])([A-Za-z0-9_./\\@+-]{1,300}\.[A-Za-z]{1,5})(?::|\uff1a|, line | line )"
-    r"(\d{1,7})(?![0-9])",
+    r"(?<![A-Za-z0-9_./\\-])([A-Za-z0-9_./\\@+-]{1,300}\.[A-Za-z]{1,5})"
+    r"(?::|\uff1a|\"?, line | line )(\d{1,7})(?![0-9])",
     re.A,
 )
 NODE = re.compile(r"([A-Za-z0-9_./-]{1,300}\.py(?:::[A-Za-z_][A-Za-z0-9_]*){1,6})", re.A)
