@@ -175,7 +175,7 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
     what = f"{service.name}: deploy by {service.deploy.driver}"
     if why := wiring.EXPERIMENTAL.get(service.deploy.driver):
         mend = "Try it on a service that nobody misses, and read docs/argo.md."
-        yield note(what, f"experimental: {why}", mend)
+        yield note(f"{what}, which is young", f"experimental: {why}", mend)
     try:
         seen = wiring.deployer(service, folder).observe()
         if seen.stable_healthy:
@@ -214,7 +214,8 @@ def _monitor(service: Service, folder: Path) -> Iterator[Finding]:
     source = service.monitor.source if service.monitor else "log"
     for trouble in troubles:
         mend = "Without counts a canary is taken back: look at [service.monitor] and at its source."
-        yield wrong(f"{what} {source}", trouble, mend)
+        quiet = trouble.startswith((probe.NOTHING, probe.NOBODY))  # no traffic yet
+        yield (note if quiet else wrong)(f"{what} {source}", trouble, mend)
     if not troubles:
         yield fine(what, f"{source}: counts stable")
 

@@ -13,6 +13,8 @@ from rollout.monitors.port import Monitor
 
 ALIKE = 3  # buckets with traffic in which equal counts are no accident any more
 ONE_LABEL = "Both versions show the same counts: they are counted under one label."
+NOBODY = "No request of stable was counted"
+NOTHING = "Nothing was measured of stable"
 BUSY = 20  # requests that make a bucket worth comparing
 
 
@@ -32,7 +34,9 @@ def problems(monitor: Monitor, now: datetime, back: timedelta) -> list[str]:
     except errors.TemporaryFailure as error:
         return [error.message]
     if not any(bucket.requests is not None for bucket in stable):
-        return [f"Nothing was measured of stable in the last {back.total_seconds():.0f} s."]
+        return [f"{NOTHING} in the last {back.total_seconds():.0f} s."]
+    if not any(bucket.requests for bucket in stable):
+        return [f"{NOBODY} in the last {back.total_seconds():.0f} s: is its name right?"]
     if _alike(canary, stable):
         return [ONE_LABEL]
     return []

@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,36 @@ def test_a_host_that_is_down_names_its_command(tmp_path: Path, service: dict[str
     found = look({**service, "deploy": {"driver": "processes"}}, tmp_path)
 
     assert f"halon host {tmp_path / 'hosts' / 'checkout'}" in found["deploy by processes"].mend
+
+
+def test_a_monitor_is_asked_for_the_last_minutes(tmp_path: Path, service: dict[str, Any]) -> None:
+    log = tmp_path / "access.json"
+    lines = [
+        {"ts": (datetime.now(UTC) - timedelta(seconds=s)).isoformat(), "version": "v1",
+         "status": 200, "ms": 5}
+        for s in range(90, 0, -1)
+    ]  # fmt: skip
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    monitor = {"source": "accesslog", "path": str(log), "canary": "v2", "stable": "v1"}
+    deploy = {"driver": "processes"}
+
+    found = look({**service, "deploy": deploy, "monitor": monitor}, tmp_path)
+    other = look({**service, "deploy": deploy, "monitor": {**monitor, "stable": "v0"}}, tmp_path)
+
+    assert State.FINE is found["monitor"].state
+    assert State.NOTE is other["monitor accesslog"].state
+
+
+def test_an_experimental_driver_is_said_to_be_one(tmp_path: Path, service: dict[str, Any]) -> None:
+    keys = {
+        "rollout": "shop",
+        "container": "shop",
+        "image": "shop:{revision}",
+        "kubectl": ["false"],
+    }
+    found = look({**service, "deploy": {"driver": "argo", **keys}}, tmp_path)
+
+    assert "experimental" in found["deploy by argo, which is young"].said
 
 
 def test_a_driver_that_is_not_known(tmp_path: Path, service: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ class Told:
 
 
 ALIKE = "Both versions show the same counts: they are counted under one label."
+NOBODY = "No request of stable was counted in the last 300 s: is its name right?"
 BUSY = [(30, 1), (41, 0), (35, 2)]
 
 
@@ -46,6 +47,7 @@ BUSY = [(30, 1), (41, 0), (35, 2)]
         (Told([(1, 0)] * 3, [(1, 0)] * 3), []),  # alike by accident
         (Told(BUSY, BUSY), [ALIKE]),
         (Told([None], [None]), ["Nothing was measured of stable in the last 300 s."]),
+        (Told([], [(0, 0)]), [NOBODY]),
         (Told([], []), ["Nothing was measured of stable in the last 300 s."]),
         (Told([], [], "It is down."), ["It is down."]),
     ],
