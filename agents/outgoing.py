@@ -39,6 +39,7 @@ class Outgoing:
         self.fence = fence
         self._redactor, self._record = redactor, record
         self._allowed, self._service = allowed, service
+        self._passed: dict[str, Any] = {}
 
     def show(self, source: Source, text: str, origin: str = "") -> ModelText:
         """Return a stranger's text as a model may see it: redacted, visible, in delimiters."""
@@ -56,9 +57,21 @@ class Outgoing:
         call may name a value that `restore` had put back.
         """
         self._check()
-        clean = self._redactor.json(json.loads(json.dumps(body)))
+        clean = {
+            name: [self._clean(name, item) for item in value]
+            if isinstance(value, list | tuple)
+            else self._clean(name, value)
+            for name, value in body.items()
+        }
         self._record(clean)
         return Leaving(clean)
+
+    def _clean(self, name: str, value: Any) -> Any:
+        """Redact one part once: a conversation repeats all of itself with every turn."""
+        text = json.dumps([name, value])
+        if text not in self._passed:
+            self._passed[text] = self._redactor.json({name: json.loads(text)[1]})[name]
+        return self._passed[text]
 
     def _check(self) -> None:
         if not self._allowed:

@@ -345,6 +345,26 @@ def test_nothing_that_a_hostile_repository_names_is_ever_started(
     assert not marker.exists()
 
 
+def test_a_hook_runs_for_an_ordinary_git_and_never_for_ours(
+    git_repo: repositories.Repository, tmp_path: Path
+) -> None:
+    """Also where an included file of settings says where the hooks lie."""
+    sha = git_repo.commit("first", {"shop.py": SHOP})
+    marker, hooks = tmp_path / "started", tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "reference-transaction").write_text(MARK.format(marker=marker))
+    (hooks / "reference-transaction").chmod(0o755)
+    (tmp_path / "included").write_text(f"[core]\n\thooksPath = {hooks}\n")
+    git_repo.git("config", "include.path", str(tmp_path / "included"))
+
+    gitcalls.call(["update-ref", "refs/heads/ours", sha], git_dir=git_repo.path / ".git")
+    assert not marker.exists()
+
+    with pytest.raises(AssertionError, match="aborted by hook"):
+        git_repo.git("update-ref", "refs/heads/ordinary", sha)
+    assert marker.exists()
+
+
 def test_the_callers_own_git_variables_do_not_lead_elsewhere(
     git_repo: repositories.Repository,
     repository: git.Repository,

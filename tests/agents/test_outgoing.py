@@ -1,5 +1,6 @@
 """Nothing reaches a model but by the one door, and what does is kept."""
 
+import time
 from typing import Any
 
 import pytest
@@ -39,6 +40,22 @@ def test_a_secret_that_came_past_the_first_wall_stops_at_the_second() -> None:
 
     assert {"messages": ["<github-token-1>", "<secret-of-halon>"]} == body
     assert [body] == kept
+
+
+def test_a_long_conversation_is_not_redacted_anew_with_every_turn() -> None:
+    kept: list[Any] = []
+    out = door(kept)
+    turns = [{"role": "user", "content": f"line {n} at 203.0.113.7\n" * 3000} for n in range(6)]
+
+    def seconds() -> float:
+        began = time.process_time()
+        out.leave({"messages": turns})
+        return time.process_time() - began
+
+    first = seconds()
+
+    assert seconds() < first / 3
+    assert kept[0] == kept[1]
 
 
 def test_a_private_services_text_goes_nowhere() -> None:
