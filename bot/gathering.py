@@ -56,6 +56,8 @@ class Gathering:
         """Return whom an entry asks to act: its approvers, else the commander, else responders."""
         if entry.kind is EntryKind.QUESTION:
             return approvers(entry.content.get("service"), self.access())
+        if entry.kind is EntryKind.OVERDUE and (asked := self.approvals.pending(incident.number)):
+            return approvers(asked[-1].service, self.access())  # again: they did not answer
         if incident.commander is not None:
             return (str(incident.commander),)
         known = self.access().services.get(incident.service or "")
