@@ -126,9 +126,9 @@ class System:
 
     # --- what is left in the end
 
-    def settle(self) -> None:
-        """Wait until the thread shows all that was said."""
-        deadline = time.monotonic() + 30
+    def settle(self, seconds: float = 30) -> None:
+        """Wait until every thread shows all that was said."""
+        deadline = time.monotonic() + seconds
         while self.rows("SELECT 1 FROM delivery WHERE state <> 'sent'"):
             self.plant.supervisor.look()
             assert time.monotonic() < deadline, "the thread does not catch up"

@@ -139,7 +139,7 @@ def test_an_incident_lives_in_slack_from_the_first_line_to_the_review(
             if rate:
                 workspace.faults.plan = some(rate, seed=20261121)
             live(seen, double, workspace, channel, ada)
-            seen.settle()
+            seen.settle(120)  # a failed call is waited out before the next
             workspace.faults.plan = lambda method: None
             outcome = demo_outcome.judge(seen.production, seen.state, seen.room.timeline("INC-1"))
             messages = told(seen, workspace)
