@@ -100,7 +100,7 @@ class World:
 
     @property
     def was_slow(self) -> bool:
-        """Whether a restart took longer than a lease or a yes lasts: then going back, or a hold, is right."""
+        """Whether a restart outlasted a lease or a yes: then going back, or a hold, is right."""
         told = " ".join(self.made.told())
         late = ("nobody was watching", "after a PASS in which", "time ran out", "time is over")
         return any(words in told for words in late)
