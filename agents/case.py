@@ -44,6 +44,38 @@ class Tried:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """Something that a stage of this incident did, and how it ended; read by production-fixer.
+
+    `keys` are those of the experiments that it finished: none of them is made again.
+    """
+
+    what: str
+    outcome: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The variables that a revision was deployed with."""
+
+    revision: str
+    at: datetime
+    variables: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What a read-only hook said of the live service; `problem` where it said nothing usable."""
+
+    kind: str  # threads, heap, descriptors, sockets, pools
+    argv: tuple[str, ...]
+    at: datetime
+    output: str
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class History:
     """What the review is written from: the timeline, the reports so far and the rollout's facts."""
 
@@ -92,6 +124,12 @@ class Case:
     diagnosis: reports.Diagnosis | None = None
     patch: reports.Patch | None = None
     history: History = field(default_factory=History)
+    load: Command | None = None  # the work under which good and bad are compared
+    attempts: tuple[Attempt, ...] = ()
+    environments: tuple[Environment, ...] = ()  # per deploy, oldest first
+    captures: tuple[Capture, ...] = ()
+    mitigations: tuple[tuple[str, str], ...] = ()  # name and risk
+    replaying: reports.Replaying | None = None  # how an escalation showed the failure
 
 
 def command(text: str | None, setup: Sequence[str] = ()) -> Command | None:
@@ -109,6 +147,7 @@ def of_service(service: settings.Service, repository: Path, **more: object) -> C
         "test": command(service.test),
         "reproduce": command(replay.run, replay.setup) if replay else None,
         "prepare": command(service.prepare),
+        "load": command(service.load.run, service.load.setup) if service.load else None,
         "recorded": service.recorded,
         "read_only": service.sandbox.read_only,
         "env": tuple(sorted(service.sandbox.env.items())),
@@ -117,6 +156,7 @@ def of_service(service: settings.Service, repository: Path, **more: object) -> C
         "depends_on": tuple(Dependency(item.name, item.probe) for item in service.depends_on),
         "protected": service.protected,
         "model": service.model,
+        "mitigations": tuple((name, one.risk) for name, one in service.mitigations.items()),
         "owners": service.owners,
         "value_per_request": service.value_per_request,
     }

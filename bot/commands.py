@@ -14,7 +14,7 @@ from bot import hotfixes, parsing, texts, words
 from bot.once import PATIENCE_SECONDS, Deed, Once
 from bot.parsing import Command, Misunderstood, Verb
 from bot.said import Said
-from incidents import errors
+from incidents import errors, lifecycle, mitigations
 from incidents.approvals import Approvals, Decision, Expected
 from incidents.knowledge import ActionItems
 from incidents.models import (
@@ -57,6 +57,14 @@ ACTS: dict[Verb, Act] = {
     Verb.RESOLVE: Act.RESOLVE,
     Verb.REOPEN: Act.RESOLVE,
     Verb.CANCEL: Act.CANCEL,
+    Verb.MITIGATE: Act.ROLE_RUN,  # asking for it; the yes is an approver's
+    Verb.EMERGENCY: Act.SEVERITY,
+    Verb.RETRY: Act.ROLE_RUN,
+    Verb.DIAGNOSE: Act.ROLE_RUN,
+    Verb.PATCH: Act.ROLE_RUN,
+    Verb.TEST: Act.ROLE_RUN,
+    Verb.DEPLOY: Act.ROLE_RUN,
+    Verb.REVIEW: Act.ROLE_RUN,
     Verb.CLOSE: Act.CLOSE,
     Verb.PUBLISH: Act.PUBLISH,
 }  # APPROVE and REFUSE are judged by `approvals.decide`, which knows what is asked
@@ -383,6 +391,38 @@ class Commands:
         self.incidents.mitigated(incident.number, person, command.text)
         return Said(f"{incident.id} is mitigated.", True, incident.id)
 
+    def _mitigate(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        service = self.access().services.get(incident.service or "")
+        if service is None:
+            raise errors.WrongState(f"{incident.id} names no service.", incident_id=incident.id)
+        if incident.status not in lifecycle.LIVE:
+            raise errors.WrongState(
+                f"{incident.id} is {incident.status.value}; `/incident reopen` comes first.",
+                incident_id=incident.id,
+            )
+        scope = " ".join(command.text.lower().split())
+        asked = self.approvals.ask(mitigations.question(incident, service, scope, key))
+        if isinstance(may(Act.MITIGATE, person, service.name, self.access()), Refused):
+            return Said(f"{scope!r} is asked of the approvers.", True, incident.id)
+        # Whoever may approve it and names it has said yes to exactly this.
+        return self.voted(
+            self.approvals.decide(asked.id, person, Answer.YES, None, key), Answer.YES
+        )
+
+    def _emergency(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        self.incidents.declare_emergency(incident.number, person)
+        return Said(f"{incident.id} takes the emergency path as P0.", True, incident.id)
+
+    def _retry(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        run = self.incidents.retry(incident.number, person)
+        return Said(f"{incident.id}: {run.stage.value} runs again.", True, incident.id)
+
+    def _role(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        stage = Stage(command.verb.value)
+        self.incidents.run_role(incident.number, stage, person, command.text)
+        alone = "" if stage is Stage.DEPLOY else " alone"
+        return Said(f"{incident.id}: {stage.value} runs{alone}.", True, incident.id)
+
     def _escalate(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         if command.text:
             self.incidents.note(incident.number, person, command.text)
@@ -425,6 +465,14 @@ _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
     Verb.ROLLBACK: Commands._rollback,
     Verb.MITIGATED: Commands._mitigated,
     Verb.ESCALATE: Commands._escalate,
+    Verb.MITIGATE: Commands._mitigate,
+    Verb.EMERGENCY: Commands._emergency,
+    Verb.RETRY: Commands._retry,
+    Verb.DIAGNOSE: Commands._role,
+    Verb.PATCH: Commands._role,
+    Verb.TEST: Commands._role,
+    Verb.DEPLOY: Commands._role,
+    Verb.REVIEW: Commands._role,
     Verb.RESOLVE: Commands._resolve,
     Verb.REOPEN: Commands._reopen,
     Verb.CANCEL: Commands._cancel,

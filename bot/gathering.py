@@ -4,6 +4,7 @@ Called by the poster, in a thread: every call blocks. Only reads, and only what 
 asks for.
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,9 +14,10 @@ from pydantic import ValidationError
 from bot.card import View
 from bot.render import OF_A_QUESTION, PICTURED, Context, target
 from bot.story import Told, told
-from incidents import errors, reports
+from incidents import errors, mitigations, reports
 from incidents.approvals import Approvals
 from incidents.models import (
+    Act,
     Approval,
     EntryKind,
     Incident,
@@ -83,6 +85,7 @@ class Gathering:
             rollout=rollout,
             tests=self._tests(incident.number),
             counts=self._counts(entry) if rollout is not None else None,
+            mitigation=_mitigation(entry, self.access()),
         )
 
     def _of_rollout(self, entry: TimelineEntry, incident: Incident) -> Context:
@@ -181,6 +184,20 @@ class Gathering:
 def _asks(entry: TimelineEntry) -> bool:
     """Return whether people are called by an entry; each is said once, so each calls once."""
     return entry.kind in CALLING
+
+
+def _mitigation(entry: TimelineEntry, access: Access) -> Json | None:
+    """Return what a question about a named mitigation has to show, as halon.toml has it now."""
+    service = access.services.get(str(entry.content.get("service")))
+    if entry.content.get("act") != Act.MITIGATE.value or service is None:
+        return None
+    scope = str(entry.content["scope"])
+    found = service.mitigations.get(scope.removeprefix(mitigations.UNDO))
+    if found is None:
+        return None
+    again = scope.startswith(mitigations.UNDO) or found.undo is None
+    command = shlex.join(mitigations.argv(found, scope))
+    return {"risk": found.risk, "command": command, "undo": not again}
 
 
 def approvers(service: str | None, access: Access) -> tuple[str, ...]:

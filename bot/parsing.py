@@ -31,7 +31,15 @@ class Verb(StrEnum):
     HOLD = "hold"
     ROLLBACK = "rollback"
     MITIGATED = "mitigated"
+    MITIGATE = "mitigate"
+    EMERGENCY = "emergency"
+    RETRY = "retry"
     ESCALATE = "escalate"
+    DIAGNOSE = "diagnose"
+    PATCH = "patch"
+    TEST = "test"
+    DEPLOY = "deploy"
+    REVIEW = "review"
     RESOLVE = "resolve"
     REOPEN = "reopen"
     CANCEL = "cancel"
@@ -94,7 +102,40 @@ USAGE: dict[Verb, Usage] = {
         "/incident mitigated payment provider switched",
         text=True,
     ),
+    Verb.MITIGATE: Usage(
+        "[undo] NAME",
+        "run a named mitigation of the service, or undo it; an approver's word is the yes",
+        "/incident mitigate no-recommendations",
+        text=True,
+    ),
+    Verb.EMERGENCY: Usage(
+        "", "it is an outage: P0, stabilise first, understand meanwhile", "/incident emergency"
+    ),
+    Verb.RETRY: Usage(
+        "",
+        "try again what Halon could not do: the last stage, or the escalation",
+        "/incident retry",
+    ),
     Verb.ESCALATE: Usage("[WHY]", "call for the specialist and for people", "/incident escalate"),
+    Verb.DIAGNOSE: Usage(
+        "[TRACEBACK]",
+        "bug-diagnostician alone: find the cause, post the report, and stop",
+        "/incident diagnose",
+    ),
+    Verb.PATCH: Usage(
+        "[COMMIT]",
+        "patch-developer alone: mend what the diagnosis, or you, name",
+        "/incident patch 3f2a91c",
+    ),
+    Verb.TEST: Usage(
+        "[DIFF]", "hotfix-tester alone: test the thread's patch, or yours", "/incident test"
+    ),
+    Verb.DEPLOY: Usage(
+        "",
+        "deployment-coordinator: plan the rollout of the patch and ask for it",
+        "/incident deploy",
+    ),
+    Verb.REVIEW: Usage("", "incident-analyzer alone: write the review now", "/incident review"),
     Verb.RESOLVE: Usage(
         "[WHAT]", "say that it is over; the review is written", "/incident resolve"
     ),
@@ -130,7 +171,17 @@ ALIASES: dict[str, Verb] = {
     "pause": Verb.HOLD,
     "revert": Verb.ROLLBACK,
     "?": Verb.HELP,
+    # The roles by their own names.
+    "bug-diagnostician": Verb.DIAGNOSE,
+    "patch-developer": Verb.PATCH,
+    "hotfix-tester": Verb.TEST,
+    "deployment-coordinator": Verb.DEPLOY,
+    "incident-analyzer": Verb.REVIEW,
+    "production-fixer": Verb.ESCALATE,
 }
+
+# A role alone: what is pasted after it keeps its lines, as a traceback or a diff needs.
+ROLES = (Verb.DIAGNOSE, Verb.PATCH, Verb.TEST, Verb.DEPLOY, Verb.REVIEW)
 
 
 @dataclass(frozen=True)
@@ -157,7 +208,7 @@ class Misunderstood:
 
 
 HOTFIX_ACTIONS = ("verify", "ship", "drop")
-_HOTFIX = re.compile(r"^\s*(?:/hotfix\b|(?:/incident|@halon)\s+hotfix\b)\s*", re.IGNORECASE)
+_HOTFIX = re.compile(r"^\s*(?:/hotfix\b|(?:/incident|@halon)\s+hotfix(?![\w-]))\s*", re.IGNORECASE)
 _SLASH = re.compile(r"^\s*(?:/incident\b|@halon\b)\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"^(?:INC-)(\d{1,9})$", re.IGNORECASE)
 _SEVERITY = re.compile(r"^(P[0-9]+)(!?)[:,]?$", re.IGNORECASE)
@@ -183,6 +234,8 @@ def parse(
     if not _SLASH.match(line):
         return _talk(" ".join(words), thread)
     verb = _verb(words[0])
+    if verb in ROLES and (thread is not None or (len(words) > 1 and _NUMBER.match(words[1]))):
+        return _role(verb, _SLASH.sub("", line), thread)
     if verb is None or _reads_as_title(verb, words):
         return _near(words, thread) or _open(words, services)
     if verb is Verb.OPEN:
@@ -221,7 +274,7 @@ def _reads_as_title(verb: Verb, words: list[str]) -> bool:
     Words that act are never read so: `rollback now` must not open an incident at 2 a.m.
     """
     rest = [word for word in words[1:] if not _NUMBER.match(word)]
-    return bool(rest) and verb in (Verb.STATUS, Verb.LIST)
+    return bool(rest) and verb in (Verb.STATUS, Verb.LIST, *ROLES)
 
 
 def _near(words: list[str], thread: str | None) -> Misunderstood | None:
@@ -395,6 +448,16 @@ def _hotfix(text: str, services: dict[str, str], thread: str | None) -> Command 
         return Misunderstood(head.reason, again, head.choices, lines)
     body = re.sub(r"^(?:(?:P\d+!?[:,]?|service:\S*)\s+)+", "", text, flags=re.IGNORECASE)
     return Command(Verb.HOTFIX, thread, body, head.severity, head.service)
+
+
+def _role(verb: Verb, line: str, thread: str | None) -> Command:
+    """Read a role's line: the incident if it is named, and what is pasted, line by line."""
+    rest = line.strip().split(None, 1)[1:]
+    text = rest[0] if rest else ""
+    first = text.split(None, 1)
+    if first and (match := _NUMBER.match(first[0])):
+        return Command(verb, f"INC-{int(match[1])}", first[1] if len(first) > 1 else "")
+    return Command(verb, thread, text)
 
 
 def _severity(incident: str | None, text: str) -> Command | Misunderstood:

@@ -55,6 +55,7 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     told: Told = field(default_factory=Told)
     called: tuple[str, ...] = ()  # who must act, as "slack:U1"
+    mitigation: Json | None = None  # command, risk and whether it can be undone
 
 
 def is_quiet(entry: TimelineEntry) -> bool:
@@ -117,6 +118,7 @@ def _of_question(context: Context) -> Json:
         "decided_by": None if by is None else str(by),
         "approvers": context.approvers,
         "rollout": context.rollout,
+        "mitigation": context.mitigation,
         "bake": _bake(context),
         "tests": context.tests,
     }
@@ -186,7 +188,8 @@ def _report(entry: TimelineEntry, context: Context) -> Message:
     made = _with_paper(
         _message(entry, context, said), whole, f"{context.incident.id}-{name}.md", title
     )
-    patch = report.patch if isinstance(report, reports.Hotfix) else report
+    holds = (reports.Hotfix, reports.Escalation)
+    patch = report.patch if isinstance(report, holds) else report
     if not isinstance(patch, reports.Patch):
         return made
     paper = File(

@@ -108,7 +108,7 @@ def diagnose(
     dollars: Dollars = 1.55,
 ) -> None:
     """Find the commit that broke it, prove it by replaying, or say that no commit did."""
-    case = _case(repo, log, trace, test, good, with_, revision)
+    case = case_of(repo, log, trace, test, good, with_, revision)
 
     def work(thinking: Thinking) -> list[reports.Report]:
         return [thinking.run(Role.BUG_DIAGNOSTICIAN, case, Budget(seconds))]
@@ -132,7 +132,7 @@ def fix(
     dollars: Dollars = 1.55,
 ) -> None:
     """Diagnose, write the smallest safe patch and test it; the working tree is not touched."""
-    case = _case(repo, log, trace, test, good, with_, revision)
+    case = case_of(repo, log, trace, test, good, with_, revision)
     _answer(
         lambda thinking: list(thinking.fix(case, Budget(seconds))),
         functools.partial(_thinking, engine_name, sandbox_name, dollars),
@@ -141,7 +141,7 @@ def fix(
     )
 
 
-def _case(
+def case_of(
     repo: Path,
     log: list[Path] | None,
     trace: Path | None,
@@ -150,6 +150,7 @@ def _case(
     with_: list[Path] | None,
     revision: str,
 ) -> cases.Case:
+    """Return the case that the options describe; raises `typer.BadParameter`."""
     for folder in with_ or ():
         if not folder.is_dir():
             raise typer.BadParameter(f"there is no folder {str(folder)!r}", param_hint="--with")

@@ -26,6 +26,7 @@ MODULES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "cli.host": ("host",),
         "cli.diagnose": ("diagnose", "fix"),
         "cli.hotfix": ("hotfix",),
+        "cli.roles": ("test", "plan", "review"),
         "cli.judge": ("judge",),
         "cli.desk": ("say", "rollback", "changed", "incident", "token"),
         "cli.people": ("people",),

@@ -33,6 +33,8 @@ from incidents.timeline import Draft
 _A, _V, _R = schema.approval, schema.vote, schema.rollout
 _S = ApprovalState
 TAKES_ANSWERS = (_S.ASKED, _S.WITHDRAWN)
+# How long a spent yes is looked at again, for its end may not have been seen.
+REMEMBERED = timedelta(hours=2)
 THROUGH = "through "  # a scope that covers every phase up to its figure, while every gate passes
 
 
@@ -221,6 +223,20 @@ class Approvals:
                     return approval
             return None
 
+    def of_act(self, act: Act) -> list[Approval]:
+        """Return every verified yes to an act without a rollout, spent or not, oldest first."""
+        _, key = self._judges()
+        with self._store.read() as tx:
+            where = (_A.c.act == act, _A.c.rollout.is_(None), _A.c.state.in_((_S.GRANTED, _S.USED)))
+            fresh = or_(_A.c.asked_at > tx.now - REMEMBERED, _A.c.expires_at > tx.now)
+            found = tx.run(select(_A).where(*where, fresh).order_by(_A.c.asked_at, _A.c.id)).all()
+        asked = [rows.approval(row) for row in found]
+        if forged := [one for one in asked if not mac.verify(key, one)]:
+            with self._store.write() as tx:
+                for one in forged:
+                    _tell_forged(tx, one)
+        return [one for one in asked if one not in forged]
+
     def use(self, approval_id: str, step: str) -> Approval:
         """Spend a yes on a step, the same step again is fine; raises `NotAllowed`, `WrongState`."""
         _, key = self._judges()
@@ -297,10 +313,13 @@ def _put(tx: Tx, approval: Approval, **values: Any) -> None:
 
 
 def _supersede(tx: Tx, newer: Approval) -> None:
-    same = _A.c.rollout == newer.rollout if newer.rollout else _A.c.act == newer.act
+    alike = (_A.c.act == newer.act) & (_A.c.scope == newer.scope) & _A.c.rollout.is_(None)
+    same = _A.c.rollout == newer.rollout if newer.rollout else alike
     other_plan = or_(_A.c.plan_hash != newer.plan_hash, _A.c.patch_digest != newer.patch_digest)
     open_ = _A.c.state.in_(TAKES_ANSWERS)
-    voided = _A.c.state.in_((_S.GRANTED, _S.USED)) & other_plan
+    # What was used without a rollout has run to its end: a newer question does not undo that.
+    given = (_S.GRANTED, _S.USED) if newer.rollout else (_S.GRANTED,)
+    voided = _A.c.state.in_(given) & other_plan
     where = (_A.c.incident == newer.incident, _A.c.id != newer.id, same, or_(open_, voided))
     tx.run(update(_A).where(*where).values(state=_S.SUPERSEDED))
 

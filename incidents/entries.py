@@ -145,6 +145,17 @@ def delivered(branch: str, revision: str, where: str) -> Draft:
     return Draft(EntryKind.DELIVERED, {"branch": branch, "revision": revision, "where": where})
 
 
+def mitigation(approval: str, scope: str, state: str, words: str, undo: str | None) -> Draft:
+    """A named mitigation (or its undoing) ended: works, unchecked, no effect, failed, unknown."""
+    content = {"scope": scope, "state": state, "text": words, "undo": undo}
+    return Draft(EntryKind.MITIGATION, content, f"mitigation-{approval}")
+
+
+def alone(run: int) -> str:
+    """Return the subject of the note with which a person asked for one run alone."""
+    return f"alone-{run}"
+
+
 def trouble(what: str, do: str) -> Draft:
     """Something of ours went wrong: what it is, and what a person can do."""
     return Draft(EntryKind.TROUBLE, {"what": what, "do": do})

@@ -6,7 +6,7 @@ module counts what was tried and carries the answer out.
 
 from sqlalchemy import func, insert, select
 
-from incidents import lifecycle, moves, rows, schema, timeline
+from incidents import entries, lifecycle, moves, rows, schema, timeline
 from incidents.lifecycle import Next, Then, Tried
 from incidents.models import (
     MACHINE,
@@ -61,6 +61,8 @@ def apply(
     tx: Tx, run: StageRun, outcome: Outcome, human: str, say: bool = True
 ) -> tuple[Next, StageRun | None]:
     """Carry out what the table says for an outcome; return it and the run that was queued."""
+    if timeline.said_before(tx, run.incident, EntryKind.NOTE, entries.alone(run.id)):
+        return Next(None, Then.STOP), None  # asked for itself: whoever asked decides
     incident = rows.get_incident(tx, run.incident)
     following = lifecycle.follow(run.stage, outcome, tried(tx, run, outcome))
     if say and following.then is not Then.STOP:

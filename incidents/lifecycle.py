@@ -105,6 +105,13 @@ def follow(stage: Stage, outcome: Outcome, tried: Tried) -> Next:
     return following
 
 
+def again(stage: Stage, outcome: Outcome | None) -> Stage:
+    """Return what a person's "retry" runs after a stage that ended without a way on."""
+    if outcome is Outcome.NO_INCIDENT:
+        return Stage.DIAGNOSE  # a person knows better than the figures
+    return stage
+
+
 def first_stage(emergency: bool) -> Stage:
     """Return the stage that an opened incident starts with; an emergency is diagnosed at once."""
     return Stage.DIAGNOSE if emergency else Stage.TRIAGE

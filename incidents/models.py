@@ -184,6 +184,7 @@ class EntryKind(StrEnum):
     HOTFIX = "hotfix"  # what was asked of the hotfix protocol, with the words
     CHANGE = "change"
     NEEDS_HUMAN = "needs_human"
+    MITIGATION = "mitigation"  # a named mitigation was run, and how it ended
     OVERDUE = "overdue"
     DELIVERED = "delivered"  # the fix is on the release branch
     PUBLISHED = "published"  # a human published the review
@@ -217,6 +218,7 @@ class Act(StrEnum):
     MERGE = "merge"
     PRIVATE = "private"
     RUN_MODE = "run mode"
+    MITIGATE = "mitigate"  # a named mitigation, or its undoing
 
 
 class Answer(StrEnum):

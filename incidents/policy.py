@@ -53,6 +53,7 @@ WHO_MAY: dict[Act, Who] = {
     Act.EXPAND: Who.APPROVERS,
     Act.SHIP: Who.APPROVERS,
     Act.REDEPLOY: Who.APPROVERS,
+    Act.MITIGATE: Who.APPROVERS,
     Act.MERGE: Who.ADMINS,
     Act.PRIVATE: Who.ADMINS,
     Act.RUN_MODE: Who.ADMINS,

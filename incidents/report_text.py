@@ -21,6 +21,7 @@ TEMPLATES = {
     "plan": "plan.md.j2",
     "review": "review.md.j2",
     "hotfix": "hotfix.md.j2",
+    "escalation": "escalation.md.j2",
 }
 # The signs that would steer Markdown or a chat where they stand, and no others: people edit the
 # review in this form. Judged on one line, at whose ends a template may go on.

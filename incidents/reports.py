@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from incidents.models import Verdict
 
+LEAST_HYPOTHESES = 2  # of an escalation, each with a decisive test
+
 
 class Frozen(BaseModel):
     """Base of every report value: immutable, unknown fields refused."""
@@ -262,6 +264,93 @@ class Hotfix(Frozen):
         return self
 
 
+class Experiment(Frozen):
+    """A decisive test of a hypothesis: exactly one variable is changed, the rest stays.
+
+    `key` names variable and change, so that nobody makes the same experiment twice.
+    """
+
+    key: str
+    statement: str
+    variable: str
+    test: str
+    result: str = "Not run."
+    status: HypothesisStatus = HypothesisStatus.OPEN
+    finished: bool = False
+    evidence: tuple[str, ...] = ()
+
+
+class Bottleneck(Frozen):
+    """What was measured to be scarce or slow, with its figures; never something presumed."""
+
+    what: str
+    good: str  # the figure where all is well, or the limit
+    bad: str
+    places: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_measured(self) -> Self:
+        if not self.evidence:
+            raise ValueError(f"the bottleneck {self.what!r} rests on no measurement")
+        return self
+
+
+class Replaying(Frozen):
+    """How an escalation showed the failure, so that the patch is tested in the same way."""
+
+    argv: tuple[str, ...]
+    setup: tuple[tuple[str, ...], ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    pressure: bool = False  # the interpreter switches threads as often as it can
+    metric: str | None = None  # what is measured instead of the exit code, and above what it fails
+    limit: float | None = None
+
+
+class Option(Frozen):
+    """Something that could be done, with its price."""
+
+    what: str
+    effort: str
+    risk: str
+    trade_off: str
+
+
+class Escalation(Frozen):
+    """What production-fixer made of a case that the others could not solve."""
+
+    kind: Literal["escalation"] = "escalation"
+    engine: str
+    summary: str
+    solved: bool
+    tried: tuple[str, ...] = ()  # by the others, each with its outcome
+    not_repeated: tuple[str, ...] = ()
+    experiments: tuple[Experiment, ...]
+    bottleneck: Bottleneck | None = None
+    differences: tuple[str, ...] = ()  # last good deploy against the present one
+    captures: tuple[Claim, ...] = ()
+    diagnosis: Diagnosis | None = None
+    patch: Patch | None = None
+    replaying: Replaying | None = None
+    effort: str = ""
+    risk: str = ""
+    alternatives: tuple[Option, ...] = ()
+    prevention: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()  # what it would have to know
+    gaps: tuple[str, ...] = ()
+    evidence: tuple[EvidenceItem, ...] = ()
+    seconds: float = 0.0
+    cost: Decimal = Decimal(0)
+
+    @model_validator(mode="after")
+    def _supposes_something_new(self) -> Self:
+        if len(self.experiments) < LEAST_HYPOTHESES:
+            raise ValueError(f"an escalation states at least {LEAST_HYPOTHESES} new hypotheses")
+        if self.patch is not None and self.diagnosis is None:
+            raise ValueError("a patch needs the diagnosis that it rests on")
+        return self
+
+
 class Category(StrEnum):
     """The five categories of a hot-fix's test."""
 
@@ -342,6 +431,8 @@ class DeploymentPlan(Frozen):
     stable_carries_incident: bool = True  # then stable is no yardstick for the canary
     why: str = ""  # why this version, where it is no fix
     protected: tuple[str, ...] = ()  # changed paths that need a human's word, with the reasons
+    by_hand: str = ""  # the command that does the same without Halon, where there is one
+    mitigations: str = ""  # what could be done instead, as commands with their risks
     lost: tuple[str, ...] = ()  # what going back to an older version takes away: commit subjects
     messages: tuple[tuple[str, str], ...] = ()  # (audience, text)
     afterwards: tuple[str, ...] = ()
@@ -387,7 +478,7 @@ class Review(Frozen):
     cost: Decimal = Decimal(0)
 
 
-Report = Diagnosis | Patch | NoPatch | TestReport | DeploymentPlan | Review | Hotfix
+Report = Diagnosis | Patch | NoPatch | TestReport | DeploymentPlan | Review | Hotfix | Escalation
 
 
 class ReportBox(Frozen):

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
-from incidents import clocks, errors, following, lifecycle, moves, rows, schema, timeline
+from incidents import clocks, entries, errors, following, lifecycle, moves, rows, schema, timeline
 from incidents.changes import Changes
 from incidents.models import (
     MACHINE,
@@ -160,6 +160,27 @@ class Incidents(Changes):
             timeline.append(tx, incident, Draft(EntryKind.SEVERITY, content), person)
             return rows.get_incident(tx, incident)
 
+    def declare_emergency(self, incident: int, person: Person) -> Incident:
+        """Take the emergency path with an open incident: P0, stabilise, diagnose."""
+        _only_people(person, incident, "declare an emergency")
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            if before.status not in lifecycle.HURT:
+                raise errors.WrongState(
+                    f"{before.id} is {before.status.value}, so there is nothing to stabilise; "
+                    "`/incident reopen` says that it is back.",
+                    incident_id=before.id,
+                )
+            moves.heard(tx, before, person)
+            values = {"severity": Severity.P0, "severity_typed": True, "emergency": True}
+            moves.put(tx, incident, **values)
+            content = {"from": before.severity.value, "to": Severity.P0.value, "emergency": True}
+            timeline.append(tx, incident, Draft(EntryKind.SEVERITY, content), person)
+            following.queue(tx, incident, Stage.CONTAIN)
+            if not _is_diagnosed(tx, incident):
+                following.queue(tx, incident, Stage.DIAGNOSE)
+            return rows.get_incident(tx, incident)
+
     def set_onset(self, incident: int, onset: datetime, actor: Person = MACHINE) -> Incident:
         """Record since when it fails, as evidence has it."""
         with self._store.write() as tx:
@@ -178,6 +199,44 @@ class Incidents(Changes):
             content = {"private": private}
             timeline.append(tx, incident, Draft(EntryKind.STATUS, content), person)
             return rows.get_incident(tx, incident)
+
+    def retry(self, incident: int, person: Person) -> StageRun:
+        """Run again what ended without a way on: the last stage, or the escalation after it."""
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            if before.status not in lifecycle.LIVE and before.status is not Status.RESOLVED:
+                raise errors.WrongState(
+                    f"{before.id} is {before.status.value}; `/incident reopen` comes first.",
+                    incident_id=before.id,
+                )
+            runs = [rows.run(row) for row in tx.run(rows.select_runs(_R.c.incident == incident))]
+            if live := [one for one in runs if one.state not in schema.ENDED_RUNS]:
+                raise errors.WrongState(
+                    f"{before.id} is at work on {live[-1].stage.value}; nothing waits for a retry.",
+                    incident_id=before.id,
+                )
+            ended = [one for one in runs if one.stage is not Stage.CONTAIN]
+            stage = lifecycle.again(ended[-1].stage, ended[-1].outcome) if ended else Stage.TRIAGE
+            return following.queue_by(tx, incident, stage, person)
+
+    def run_role(self, incident: int, stage: Stage, person: Person, words: str) -> StageRun:
+        """Run one stage for itself: its report is posted, and nothing follows from it.
+
+        A rollout cannot be half a thing: `deploy` goes on as always, with its questions.
+        """
+        with self._store.write() as tx:
+            before = rows.lock_incident(tx, incident)
+            moves.heard(tx, before, person)
+            mine = (_R.c.incident == incident, _R.c.stage == stage, moves.live())
+            if tx.run(select(_R.c.id).where(*mine)).first() is not None:
+                raise errors.WrongState(
+                    f"{before.id} is at work on {stage.value} already.", incident_id=before.id
+                )
+            run = following.queue(tx, incident, stage)
+            content = {"text": words, "alone": stage.value}
+            subject = None if stage is Stage.DEPLOY else entries.alone(run.id)
+            timeline.append(tx, incident, Draft(EntryKind.NOTE, content, subject), person)
+            return run
 
     def needs_human(self, incident: int, sentence: str, actor: Person = MACHINE) -> Incident:
         """Say what a human must do now; cleared by the next human change of status or stage."""
@@ -317,6 +376,8 @@ def _opened(tx: Tx, incident: Incident, opening: Opening) -> Incident:
     if opening.stage is not None:
         skips = opening.emergency and opening.stage is Stage.TRIAGE
         first = lifecycle.first_stage(opening.emergency) if skips else opening.stage
+        if opening.emergency:  # before the diagnosis: it takes a second, and that one minutes
+            following.begin(tx, incident, Stage.CONTAIN)
         following.begin(tx, incident, first)
     return replace(incident, title=title)
 
@@ -333,6 +394,11 @@ def _go_on_with(tx: Tx, incident: int, service: str) -> None:
     tx.run(update(_R).where(*unnamed).values(service=service))
     ready = {"state": RunState.READY, "woken_at": None, "not_before": None}
     tx.run(update(_R).where(_R.c.id.in_(waits)).values(**ready))
+
+
+def _is_diagnosed(tx: Tx, incident: int) -> bool:
+    where = (_R.c.incident == incident, _R.c.stage == Stage.DIAGNOSE, _R.c.outcome.is_not(None))
+    return tx.run(select(_R.c.id).where(*where).limit(1)).first() is not None
 
 
 def _refuse_open_rollout(tx: Tx, incident: Incident) -> None:

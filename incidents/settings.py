@@ -100,13 +100,39 @@ class People(Table):
     shell: tuple[str, ...] = ()
 
 
-class Mitigation(Table):
-    """A named way to stop the bleeding: argv, its risk, and how to undo it."""
+Argv = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
-    run: tuple[str, ...]
-    risk: str
-    undo: tuple[str, ...] = ()
-    check: tuple[str, ...] = ()
+
+class Mitigation(Table):
+    """A named way to stop the bleeding: argv, its risk, how to undo it, and what shows it works.
+
+    `seconds` is how long each of the three commands may take. Exit 0 is success.
+    """
+
+    run: Argv
+    risk: Annotated[str, Field(min_length=1)]
+    undo: Argv | None = None
+    check: Argv | None = None
+    seconds: Annotated[float, Field(gt=0, le=300)] = 30.0
+
+
+class Captures(Table):
+    """Read-only hooks that say how the live service is; argv lists, run by the worker's host.
+
+    Text is kept as evidence; JSON with "used" and "limit" is read as the use of something scarce.
+    """
+
+    threads: Argv | None = None
+    heap: Argv | None = None
+    descriptors: Argv | None = None
+    sockets: Argv | None = None
+    pools: Argv | None = None
+    seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+
+    def hooks(self) -> dict[str, tuple[str, ...]]:
+        """Return the hooks that are configured, by kind."""
+        kinds = ("threads", "heap", "descriptors", "sockets", "pools")
+        return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind) is not None}
 
 
 class Deploy(Table):
@@ -163,7 +189,11 @@ class Service(Table):
     deploy: Deploy | None = None
     monitor: MonitorTable | None = None
     delivery: DeliveryTable | None = None
-    mitigations: dict[str, Mitigation] = Field(default_factory=dict)
+    load: Reproduce | None = None  # work under which good and bad revisions are compared
+    captures: Captures = Captures()
+    mitigations: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")], Mitigation] = (
+        Field(default_factory=dict)
+    )
 
     @field_validator("depends_on", mode="before")
     @classmethod

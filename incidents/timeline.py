@@ -70,6 +70,11 @@ class Timeline:
                 return None
             return append(tx, incident, draft, actor)
 
+    def said(self, incident: int, kind: EntryKind, subject: str) -> bool:
+        """Tell whether an entry of this kind and subject is there."""
+        with self._store.read() as tx:
+            return said_before(tx, incident, kind, subject)
+
     def entries(self, incident: int, after: int = 0) -> list[TimelineEntry]:
         """Return the entries whose sequence is above `after`, in order."""
         with self._store.read() as tx:

@@ -53,6 +53,8 @@ class Subject:
     lost: tuple[str, ...] = ()  # the subjects of the commits that going back takes away
     why: str = ""  # why this version, where it is no fix
     protected: tuple[str, ...] = ()  # changed paths that need a human's word, with the reasons
+    by_hand: str = ""  # the command that goes back without Halon
+    mitigations: str = ""  # what could be done instead
 
     @property
     def digest(self) -> str:
@@ -252,6 +254,8 @@ def build_plan(
         lost=subject.lost,
         protected=subject.protected,
         why=subject.why,
+        by_hand=subject.by_hand,
+        mitigations=subject.mitigations,
         phases=chosen,
         watched=_criteria(gates),
         checklist=(

@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from agents import case, git, gitcalls, workspace
 from agents.builtin import protected
-from incidents import errors, models, remotes, reports
+from agents.builtin.logreading import LogReading
+from incidents import entries, errors, models, remotes, reports
 from incidents.models import MACHINE, Change, ChangeKind, Outcome, Stage
 from incidents.settings import Service
 from workers.office import Office
@@ -70,11 +71,25 @@ def learn_changes(office: Office, service: Service) -> tuple[Change, ...]:
 
 def recorded(service: Service, path: Path) -> Iterator[Change]:
     """Read the deployer's record; a line that cannot be read is a gap of that line alone."""
+    before = None
+    for row in _rows(path):
+        yield Change(
+            service=service.name,
+            kind=ChangeKind.DEPLOY,
+            at=row["at"],
+            source=f"record {path.name}",
+            before=before,
+            after=row["revision"],
+        )
+        before = row["revision"]
+
+
+def _rows(path: Path) -> Iterator[models.Json]:
+    """Yield the readable lines of the record, with aware times; no canary of ours."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:
         return
-    before = None
     for line in lines:
         try:
             row = json.loads(line)
@@ -82,17 +97,38 @@ def recorded(service: Service, path: Path) -> Iterator[Change]:
             revision = str(row["revision"])
             if row.get("version", "stable") != "stable":
                 continue  # a canary of ours is no change of the team's
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
-        yield Change(
-            service=service.name,
-            kind=ChangeKind.DEPLOY,
-            at=at if at.tzinfo else at.replace(tzinfo=UTC),
-            source=f"record {path.name}",
-            before=before,
-            after=revision,
-        )
-        before = revision
+        yield row | {"at": at if at.tzinfo else at.replace(tzinfo=UTC), "revision": revision}
+
+
+def environments(service: Service, incident: models.Incident) -> tuple[case.Environment, ...]:
+    """Return the variables of each deploy up to the incident, as the record has them, in order."""
+    if service.changes.record is None:
+        return ()
+    found = [
+        one
+        for one in (_environment(row) for row in _rows(service.changes.record))
+        if one is not None and one.at <= incident.opened_at
+    ]
+    return tuple(sorted(found, key=lambda one: one.at))
+
+
+def _environment(row: models.Json) -> case.Environment | None:
+    table = row.get("env")
+    if not isinstance(table, dict):
+        return None
+    variables = sorted((str(name), str(value)) for name, value in table.items())
+    return case.Environment(row["revision"], row["at"], tuple(variables))
+
+
+def words(office: Office, run: models.StageRun) -> str:
+    """Return what a person said who asked for this run alone, "" for every other run."""
+    subject = entries.alone(run.id)
+    for entry in office.timeline.entries(run.incident):
+        if entry.kind is models.EntryKind.NOTE and entry.subject == subject:
+            return str(entry.content.get("text", ""))
+    return ""
 
 
 def protected_paths(
@@ -115,6 +151,13 @@ def log_files(service: Service) -> tuple[Path, ...]:
                 if stat.S_ISREG(state.st_mode):
                     found[Path(name)] = state.st_mtime
     return tuple(sorted(found, key=lambda path: found[path]))
+
+
+def onset_of(reading: LogReading) -> datetime | None:
+    """Return since when it fails, by all failures or by the worst kind of them."""
+    if reading.onset is not None:
+        return reading.onset.at
+    return next((one.onset.at for one in reading.ranked() if one.onset is not None), None)
 
 
 def deployed_revision(
@@ -153,18 +196,56 @@ def make(
     )
     return replace(
         made,
-        diagnosis=latest(office, incident, Stage.DIAGNOSE, reports.Diagnosis),
-        patch=newest_patch(office, incident),
+        diagnosis=diagnosis(office, incident),
+        patch=patch(office, incident),
+        replaying=_replaying(office, incident),
     )
 
 
-def newest_patch(office: Office, incident: models.Incident) -> reports.Patch | None:
-    """Return the patch in hand: the developer's, or the fixer's after an escalation."""
-    for run in reversed(office.incidents.runs(incident.number)):
-        if run.stage in PATCHING and run.report is not None:
-            found = reports.load(run.report)
-            return found if isinstance(found, reports.Patch) else None
+def diagnosis(office: Office, incident: models.Incident) -> reports.Diagnosis | None:
+    """Return the newest diagnosis, that of an escalation included."""
+    for report in _newest(office, incident, Stage.DIAGNOSE, Stage.ESCALATE):
+        if isinstance(report, reports.Diagnosis):
+            return report
+        if isinstance(report, reports.Escalation) and report.diagnosis is not None:
+            return report.diagnosis
     return None
+
+
+def patch(office: Office, incident: models.Incident) -> reports.Patch | None:
+    """Return the newest patch, that of an escalation included; None when the newest found none."""
+    for report in _newest(office, incident, Stage.PATCH, Stage.ESCALATE):
+        if isinstance(report, reports.Escalation):
+            if report.patch is None:
+                continue
+            return report.patch
+        return report if isinstance(report, reports.Patch) else None
+    return None
+
+
+def _replaying(office: Office, incident: models.Incident) -> reports.Replaying | None:
+    """Return how the failure was shown, where the newest diagnosis is an escalation's."""
+    for report in _newest(office, incident, Stage.DIAGNOSE, Stage.ESCALATE):
+        if isinstance(report, reports.Diagnosis):
+            return None
+        if isinstance(report, reports.Escalation) and report.diagnosis is not None:
+            return report.replaying
+    return None
+
+
+def _newest(office: Office, incident: models.Incident, *stages: Stage) -> Iterator[reports.Report]:
+    """Yield the reports of these stages, the newest first."""
+    for run in reversed(office.incidents.runs(incident.number)):
+        if run.stage in stages and run.report is not None and run.finished_at is not None:
+            yield reports.load(run.report)
+
+
+def patch_of(run: models.StageRun) -> reports.Patch | None:
+    """Return the patch that a run made, None when it made none."""
+    found = reports.load(run.report) if run.report is not None else None
+    if isinstance(found, reports.Escalation | reports.Hotfix):
+        return found.patch
+    return found if isinstance(found, reports.Patch) else None
 
 
 def latest(office: Office, incident: models.Incident, stage: Stage, kind: type[R]) -> R | None:
@@ -193,7 +274,7 @@ def fix(office: Office, incident: models.Incident) -> reports.Patch | None:
     if of_fixes and of_fixes[-1].outcome is Outcome.APPROVE:
         shipped = contained(office, incident)
         return shipped.patch if shipped else None
-    return newest_patch(office, incident)
+    return patch(office, incident)
 
 
 def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
@@ -202,8 +283,7 @@ def _tried(office: Office, incident: models.Incident) -> tuple[case.Tried, ...]:
     patch: reports.Patch | None = None
     for run in office.incidents.runs(incident.number):
         if run.stage in PATCHING and run.report is not None:
-            found = reports.load(run.report)
-            patch = found if isinstance(found, reports.Patch) else None
+            patch = patch_of(run) or (None if run.stage is Stage.PATCH else patch)
         elif run.stage is Stage.CONTAIN:
             continue  # a way back is no remedy, and its end says nothing about one
         elif patch is not None and run.outcome in (Outcome.REJECT, Outcome.TAKEN_BACK):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agents import git
-from incidents import entries, errors, models, reports
+from agents.builtin import logs
+from incidents import entries, errors, mitigations, models, reports
 from incidents.models import Act, Change, ChangeKind, Outcome, Rollout, RunMode, Stage
 from incidents.stages import Ending
 from rollout import plan as plans
@@ -28,6 +29,8 @@ WINDOW = timedelta(minutes=30)
 # everything may stand a moment after the onset that it caused.
 SLACK = timedelta(minutes=1)
 LOST_SHOWN = 10
+# How long an emergency's diagnosis may take before the way back is offered all the same.
+PATIENCE = timedelta(minutes=10)
 
 # (requests, errors) of a stretch of time, None when nothing was measured.
 Counts = Callable[[datetime, datetime], tuple[int, int] | None]
@@ -107,13 +110,45 @@ def offer(job: Job) -> Ending | None:
 
 
 def _planned(job: Job) -> Rollout | Ending:
-    refused = _refusal(job)
+    refused = _too_early(job) or _refusal(job)
     if refused is None:
         made = _made(job)
         if isinstance(made, reports.DeploymentPlan):
             return deploy.rollout(job, made)
         refused = made
-    return Ending(Outcome.REFUSED, entries=(entries.progress(job.run, f"Not offered: {refused}"),))
+    told = entries.progress(job.run, f"Not offered: {refused}")
+    if job.incident.emergency and (named := mitigations.offered(job.service)):
+        # The one message of the emergency path, where there is no version to return to.
+        said = f"No way back: {refused} An approver can stop the harm with {named}."
+        job.office.incidents.needs_human(job.incident.number, said)
+    return Ending(Outcome.REFUSED, entries=(told,))
+
+
+def _too_early(job: Job) -> str | None:
+    """Return why an emergency is not offered the way back yet, None when it is time.
+
+    As soon as a deploy lies before the onset it is; else once the diagnosis has had its time.
+    """
+    incident = job.incident
+    if not incident.emergency or job.office.store.now() >= incident.opened_at + PATIENCE:
+        return None
+    changes = cases.learn_changes(job.office, job.service)
+    onset = incident.onset or _onset(job)
+    if suspect(changes, onset) is not None:
+        return None
+    minutes = int(PATIENCE.total_seconds() // 60)
+    return (
+        "no deploy is known to lie just before the onset; it is looked at again if there is no "
+        f"diagnosis within {minutes} minutes."
+    )
+
+
+def _onset(job: Job) -> datetime | None:
+    """Read since when it fails: the emergency path has no triage that would have."""
+    found = cases.onset_of(logs.read(cases.log_files(job.service)))
+    if found is not None:
+        job.office.incidents.set_onset(job.incident.number, found)
+    return found
 
 
 def _refusal(job: Job) -> str | None:
@@ -153,6 +188,8 @@ def _made(job: Job) -> reports.DeploymentPlan | str:
             migrates=deploy.migrates(mirror, revision, stable),
             lost=tuple(_lost(mirror, revision, stable)),
             why=good.why,
+            mitigations=mitigations.offered(job.service),
+            by_hand=shlex.join(deployer.take_back_argv(revision, port.NEWEST)),
         )
     monitor = wiring.monitor(job.service, job.office.folder, timing)
     made = plans.build_plan(
@@ -167,7 +204,7 @@ def _made(job: Job) -> reports.DeploymentPlan | str:
 
 
 def _good(job: Job, mirror: git.Repository, timing: Timing) -> Good | None:
-    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    found = cases.diagnosis(job.office, job.incident)
     culprit = found.culprit if found else None
     onset = job.incident.onset or job.incident.opened_at
 

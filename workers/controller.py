@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from incidents import errors
-from incidents.models import Incident, Stage
+from incidents import errors, lifecycle
+from incidents.models import Approval, Incident, Stage
 from incidents.timers import CONTROLLER, LEADS_FOR
-from workers import jobs, office
+from workers import contain, jobs, office
+from workers.mitigating import Mitigating
 from workers.office import Office
 from workers.settings import ControllerSettings
 from workers.traffic import Traffic
@@ -34,6 +35,7 @@ class Controller:
 
     def __init__(self, desk: Office, wakeups: jobs.Wakeups, traffic: Traffic) -> None:
         self._desk, self._wakeups, self._traffic = desk, wakeups, traffic
+        self._mitigating = Mitigating(desk)
         self._pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="rollout")
         self._busy: set[str] = set()
         self._guard = threading.Lock()
@@ -55,6 +57,7 @@ class Controller:
         if fence is None:
             return False
         self._try(lambda: self._roll(fence))
+        self._try(self._mitigate)
         self._try(self._desk.approvals.expire_due)
         self._try(self._desk.stages.resume_turns)
         self._try(self._look_at_clocks)
@@ -106,12 +109,31 @@ class Controller:
             with self._guard:
                 self._busy.discard(rollout_id)
 
+    def _mitigate(self) -> None:
+        """Run what was approved of named mitigations, each in a thread: a hook may take long."""
+        for approval in self._mitigating.due():
+            with self._guard:
+                if approval.id in self._busy:
+                    continue
+                self._busy.add(approval.id)
+            self._pool.submit(self._mitigate_one, approval)
+
+    def _mitigate_one(self, approval: Approval) -> None:
+        try:
+            self._mitigating.carry_out(approval)
+        except Exception:  # a thread's boundary, as for rollouts
+            log.exception("mitigation %s", approval.id)
+        finally:
+            with self._guard:
+                self._busy.discard(approval.id)
+
     def _look_at_clocks(self) -> None:
         """Say once what is past its target; at twice the target it escalates."""
         for incident in self._desk.incidents.list():
             self._try(functools.partial(self._look_at_clocks_of, incident))
 
     def _look_at_clocks_of(self, incident: Incident) -> None:
+        self._stabilise(incident)
         for clock in self._desk.incidents.clocks(incident.number):
             if clock.target is None or not clock.running or clock.stage in RESTING:
                 continue
@@ -120,6 +142,19 @@ class Controller:
                 self._escalate(incident, clock.stage)
             elif spent > clock.target:
                 self._desk.incidents.overdue(incident.number, clock.stage, twice=False)
+
+    def _stabilise(self, incident: Incident) -> None:
+        """Offer to stop the harm where an emergency is not diagnosed in time; once."""
+        late = incident.opened_at + contain.PATIENCE
+        if not incident.emergency or incident.status not in lifecycle.HURT:
+            return
+        if self._desk.store.now() < late:
+            return
+        runs = self._desk.incidents.runs(incident.number)
+        diagnosed = any(one.stage is Stage.DIAGNOSE and one.outcome for one in runs)
+        offered = any(one.stage is Stage.CONTAIN and one.created_at >= late for one in runs)
+        if not diagnosed and not offered:
+            self._desk.stages.queue_stage(incident.number, Stage.CONTAIN)
 
     def _escalate(self, incident: Incident, stage: Stage) -> None:
         if self._desk.incidents.overdue(incident.number, stage, twice=True):

@@ -208,7 +208,7 @@ def _carries(job: Job, fix: reports.Patch, stable: str) -> bool:
 
 def _last_good(job: Job, fix: reports.Patch) -> str | None:
     """Return the newest revision that ran in production and does not contain the culprit."""
-    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    found = cases.diagnosis(job.office, job.incident)
     if fix.culprit is None:
         return found.good_revision if found else None
     deploys = [
@@ -289,7 +289,7 @@ def rollout(job: Job, made: reports.DeploymentPlan) -> Rollout:
 
 def _ask(job: Job, rollout: Rollout, act: Act) -> None:
     phases = reports.DeploymentPlan.model_validate(rollout.plan).phases
-    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
+    found = cases.diagnosis(job.office, job.incident)
     job.office.approvals.ask(
         Question(
             incident=job.incident.number,

@@ -1,39 +1,96 @@
-"""The escalate stage: the production-fixer's try where an engine plays it, else over to people.
+"""The escalate stage: production-fixer, given everything that was tried, and then people.
 
-Called by `workers.stages`. Whoever gets it is told what was tried and how production stands.
+Called by `workers.stages`. A patch of his goes to the tests like any other; without one a person is
+told what was tried, what production runs, what was measured, and what to type.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agents.case import Attempt, Case
 from agents.engine import Role
 from incidents import entries, reports
-from incidents.models import EntryKind, Outcome, Stage, TimelineEntry
+from incidents.models import EntryKind, Outcome, Stage, StageRun, TimelineEntry
 from incidents.stages import Ending
-from workers import cases, playing
+from workers import captures, cases, playing
 from workers.job import Job
+
+SAID = 160  # characters of one attempt's own words
 
 
 def escalate(job: Job) -> Ending:
-    """Let the production-fixer try, where there is a diagnosis to start from; else hand over."""
-    known = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
-    if known is None or not job.engine.plays(Role.PRODUCTION_FIXER):
-        return _handed_over(job)
-    made = playing.play(job, Role.PRODUCTION_FIXER)
+    """Let production-fixer try what nobody tried, and hand over what came of it.
+
+    The builtin engine answers with an escalation, a model with a patch or with why there is none.
+    """
+    made = playing.play(job, Role.PRODUCTION_FIXER, more=lambda known: _more(job, known))
     content = made.model_dump(mode="json")
-    told = (entries.report(job.run.stage, content),)
-    if isinstance(made, reports.Patch):
-        return Ending(Outcome.PATCHED, report=content, entries=told, engine=made.engine)
-    over = _handed_over(job)
-    return Ending(over.outcome, report=content, entries=told, human=over.human, engine=made.engine)
-
-
-def _handed_over(job: Job) -> Ending:
-    """Say what was tried, what production runs, and what to type."""
-    timeline = job.office.timeline.entries(job.incident.number)
-    parts = ["Halon has no further step of its own.", _production(timeline), _tried(job)]
-    parts.append(
-        "The reports above hold the evidence and the gaps. `/incident mitigated WHAT` records what "
-        "stopped the harm, `/incident resolve` ends it."
+    patched = isinstance(made, reports.Patch) or (
+        isinstance(made, reports.Escalation) and made.patch is not None
     )
-    return Ending(Outcome.NOTHING, human=" ".join(part for part in parts if part))
+    return Ending(
+        Outcome.PATCHED if patched else Outcome.NOTHING,
+        report=content,
+        entries=(entries.report(Stage.ESCALATE, content),),
+        human=_human(job, made),
+        engine=job.engine.name,
+    )
+
+
+def _more(job: Job, known: Case) -> Case:
+    return replace(
+        known,
+        attempts=tuple(attempts(job)),
+        environments=cases.environments(job.service, job.incident),
+        captures=captures.take(job.service),
+        replaying=None,  # an earlier escalation's: this one is to think of another
+    )
+
+
+def attempts(job: Job) -> Iterator[Attempt]:
+    """Yield what the stages of this incident did and how each ended, oldest first."""
+    for run in job.office.incidents.runs(job.incident.number):
+        if run.id == job.run.id or run.outcome is None:
+            continue
+        report = reports.load(run.report) if run.report else None
+        keys: tuple[str, ...] = ()
+        if isinstance(report, reports.Escalation):
+            keys = tuple(one.key for one in report.experiments if one.finished)
+        yield Attempt(f"{run.stage.value} {run.attempt}", _ended(run, report), keys)
+
+
+def _ended(run: StageRun, report: reports.Report | None) -> str:
+    outcome = run.outcome.value if run.outcome else "no end"
+    said = run.error or ""
+    match report:
+        case reports.Diagnosis() | reports.TestReport() | reports.Escalation():
+            said = report.summary
+        case reports.Patch():
+            said = report.title
+        case reports.NoPatch():
+            said = report.reason
+        case _:
+            pass
+    said = " ".join(said.split())
+    short = said if len(said) <= SAID else f"{said[: SAID - 2].rstrip()} …"
+    return f"{outcome} ({short})" if short else outcome
+
+
+def _human(job: Job, made: reports.Report) -> str:
+    """Say the least that a person needs, the most important first: messages are cut."""
+    found = made if isinstance(made, reports.Escalation) else None
+    timeline = job.office.timeline.entries(job.incident.number)
+    parts = [
+        found.summary
+        if found and found.solved
+        else "Production-fixer did not find the cause either.",
+        _production(timeline),
+        found.diagnosis.recommended if found and found.diagnosis else "",
+        "`/incident mitigated WHAT` records what stopped the harm, `/incident escalate WHAT` looks "
+        "again with what you add, `/incident resolve` ends it.",
+        f"It would have to know {found.needs[0]}." if found and found.needs else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def _production(timeline: list[TimelineEntry]) -> str:
@@ -48,12 +105,3 @@ def _production(timeline: list[TimelineEntry]) -> str:
         f"Production runs {revision}, the last good version, since {back.at:%H:%M} UTC: check "
         "whether users are still hurt, and expect that the next ordinary deploy brings it back."
     )
-
-
-def _tried(job: Job) -> str:
-    tried = [
-        f"{run.stage.value} {run.attempt}: {run.outcome.value}"
-        for run in job.office.incidents.runs(job.incident.number)
-        if run.id != job.run.id and run.outcome is not None
-    ]
-    return f"Tried: {'; '.join(tried)}." if tried else ""

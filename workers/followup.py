@@ -142,7 +142,7 @@ class FollowUp:
         )
 
     def _diagnosis(self, incident: Incident) -> Diagnosis | None:
-        return cases.latest(self._desk, incident, Stage.DIAGNOSE, Diagnosis)
+        return cases.diagnosis(self._desk, incident)
 
     def _end(self, rollout: Rollout, begun: Begun) -> None:
         """End the stage run; what follows then is the lifecycle's to say."""

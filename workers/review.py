@@ -4,21 +4,29 @@ Called by `workers.stages`. A human edits and publishes; nothing here names a pe
 """
 
 from datetime import timedelta
+from pathlib import Path
 
 from agents import case
+from agents.builtin import review as reviewing
 from agents.engine import Role
 from incidents import crash, entries, errors, models, reports
 from incidents.models import MACHINE, KnownIncident, Outcome, Stage
 from incidents.stages import Ending
 from workers import cases, playing
 from workers.job import Job
+from workers.office import Office
 
 FILED = crash.register("review.filed", "the action items are stored, the review is not ended")
 
 
 def review(job: Job) -> Ending:
     """Write the review and file what follows from it."""
-    written = playing.play(job, Role.INCIDENT_ANALYZER, _history(job))
+    made = case_of(job.office, job.incident)
+    written: reports.Report
+    if job.incident.service is None:  # nothing to look into: the timeline alone tells
+        written = reviewing.write(made)
+    else:
+        written = playing.play(job, Role.INCIDENT_ANALYZER, made.history)
     if not isinstance(written, reports.Review):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {written.kind}")
     _file(job, written)
@@ -33,18 +41,33 @@ def review(job: Job) -> Ending:
     )
 
 
-def _history(job: Job) -> case.History:
-    number = job.incident.number
-    clocks = job.office.incidents.clocks(number)
+def case_of(desk: Office, incident: models.Incident) -> case.Case:
+    """Return all that a review is written from; it needs no repository."""
+    service = desk.services.get(incident.service or "")
+    return case.Case(
+        repository=Path(),
+        title=incident.title,
+        incident=incident.id,
+        severity=incident.severity,
+        onset=incident.onset,
+        owners=service.owners if service else (),
+        diagnosis=cases.diagnosis(desk, incident),
+        patch=cases.patch(desk, incident),
+        history=_history(desk, incident),
+    )
+
+
+def _history(desk: Office, incident: models.Incident) -> case.History:
+    number = incident.number
+    clocks = desk.incidents.clocks(number)
     rollouts = [
-        job.office.rollouts.get(rollout_id)
-        for rollout_id in _rollouts(job.office.timeline.entries(number))
+        desk.rollouts.get(rollout_id) for rollout_id in _rollouts(desk.timeline.entries(number))
     ]
     return case.History(
-        incident=job.office.incidents.get(number),
-        timeline=tuple(job.office.timeline.entries(number)),
-        tests=cases.latest(job.office, job.incident, Stage.TEST, reports.TestReport),
-        plan=cases.latest(job.office, job.incident, Stage.DEPLOY, reports.DeploymentPlan),
+        incident=desk.incidents.get(number),
+        timeline=tuple(desk.timeline.entries(number)),
+        tests=cases.latest(desk, incident, Stage.TEST, reports.TestReport),
+        plan=cases.latest(desk, incident, Stage.DEPLOY, reports.DeploymentPlan),
         rollout=rollouts[-1] if rollouts else None,
         stage_times=tuple(
             reports.StageTime(
@@ -55,7 +78,7 @@ def _history(job: Job) -> case.History:
             )
             for clock in clocks
         ),
-        costs=tuple(job.office.costs.by_role(number)),
+        costs=tuple(desk.costs.by_role(number)),
     )
 
 
@@ -79,8 +102,8 @@ def _file(job: Job, written: reports.Review) -> None:
 
 
 def _remember(job: Job) -> None:
-    found = cases.latest(job.office, job.incident, Stage.DIAGNOSE, reports.Diagnosis)
-    patch = cases.newest_patch(job.office, job.incident)
+    found = cases.diagnosis(job.office, job.incident)
+    patch = cases.patch(job.office, job.incident)
     if found is None or found.fingerprint is None:
         return
     job.office.known.remember(

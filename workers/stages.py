@@ -10,11 +10,13 @@ import logging
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from agents import sandbox
 from agents.engine import Engine, Role
-from incidents import entries, errors, lifecycle, reports
-from incidents.models import MACHINE, Outcome, Stage, Verdict
+from incidents import entries, errors, lifecycle, mitigations, reports
+from incidents.models import MACHINE, Incident, Outcome, Stage, StageRun, Verdict
+from incidents.settings import Service
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
 from workers import (
@@ -85,7 +87,7 @@ def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
         desk,
         run,
         incident,
-        desk.service(run.service or incident.service),
+        _service(desk, run, incident),
         Steps(desk.store, run.id, run.fence),
         engine,
     )
@@ -99,12 +101,20 @@ def _ending(desk: Office, claimed: Claimed, engine: Engine) -> Ending | None:
         return Ending(Outcome.CANCELLED)
 
 
+def _service(desk: Office, run: StageRun, incident: Incident) -> Service:
+    """Return the service of a run; a review can be written of an incident that names none."""
+    name = run.service or incident.service
+    if name is None and run.stage is Stage.REVIEW:
+        return Service(name="unnamed", repository="")
+    return desk.service(name)
+
+
 def diagnose(job: Job) -> Ending:
     """Find the cause and prove it."""
     found = playing.play(job, Role.BUG_DIAGNOSTICIAN)
     if not isinstance(found, reports.Diagnosis):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {found.kind}")
-    return _reported(job, found, OUTCOMES[found.verdict], human=_advice(found))
+    return _reported(job, found, OUTCOMES[found.verdict], human=_advice(found, job.service))
 
 
 def patch(job: Job) -> Ending:
@@ -146,12 +156,14 @@ def _reported(job: Job, report: reports.Report, outcome: Outcome, human: str = "
     )
 
 
-def _advice(found: reports.Diagnosis) -> str:
+def _advice(found: reports.Diagnosis, service: Service) -> str:
     """Return what a human must do when the table calls for one."""
     where = found.root_cause.dependency if found.root_cause else None
     place = f"Look at {where}" if where else "Look at the evidence"
+    named = mitigations.offered(service)
+    offered = f"To stop the harm: {named}. " if named else ""
     return (
-        f"{found.summary} {place}; no patch is proposed. "
+        f"{found.summary} {place}; no patch is proposed. {offered}"
         "`/incident mitigated WHAT` records what stopped the harm, then `/incident resolve`."
     )
 
@@ -171,7 +183,9 @@ def _own(error: Exception) -> str:
     """Return the sentence for an error that nobody translated."""
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return f"There is no room left on the disk ({error.strerror}); make room there."
-    return f"An error of Halon's own: {traceback.format_exc(limit=-3)}"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return f"An error of Halon's own ({type(error).__name__} in {where}); its log has the rest."
 
 
 def _failed(desk: Office, claimed: Claimed, message: str) -> None:

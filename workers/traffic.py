@@ -25,7 +25,7 @@ from incidents.models import (
     Stage,
     Version,
 )
-from incidents.reports import DeploymentPlan, Diagnosis, Patch
+from incidents.reports import DeploymentPlan
 from incidents.timeline import Draft
 from rollout import canary, gate, rehearsal, sources, watchdog, wiring
 from rollout import plan as plans
@@ -221,8 +221,8 @@ class Traffic:
         mode = service.mode(incident.severity)
         if mode is not RunMode.AUTO:
             return False
-        found = cases.latest(self._desk, incident, Stage.DIAGNOSE, Diagnosis)
-        fix = cases.latest(self._desk, incident, Stage.PATCH, Patch)
+        found = cases.diagnosis(self._desk, incident)
+        fix = cases.patch(self._desk, incident)
         if found is None or fix is None or fix.digest != rollout.patch_digest:
             return False
         return plans.may_go_alone(mode, found.verdict, fix) is None

@@ -56,7 +56,7 @@ def triage(job: Job) -> Ending:
 
 def assess(reading: LogReading, changes: tuple[Change, ...]) -> Suggestion:
     """Return the figures of a reading: the share since the onset beside the share before it."""
-    since = _onset(reading)
+    since = cases.onset_of(reading)
     share = baseline = None
     failed = total = None
     if reading.requests is not None and reading.start is not None:
@@ -88,12 +88,6 @@ def is_quiet(reading: LogReading) -> bool:
         return False  # nothing was seen, which is not the same as nothing being wrong
     moved = any(t.standing is not Standing.BACKGROUND for t in reading.templates)
     return reading.onset is None and not moved and share <= QUIET_SHARE
-
-
-def _onset(reading: LogReading) -> datetime | None:
-    if reading.onset is not None:
-        return reading.onset.at
-    return next((t.onset.at for t in reading.ranked() if t.onset is not None), None)
 
 
 def _severity(share: float | None) -> Severity | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from agents import git, gitcalls, workspace
 from agents.builtin import caution, pins, remedy, suspects
-from incidents import approvals, errors, reports
+from incidents import approvals, errors
 from incidents.models import Rollout, Stage
 from incidents.reports import DeploymentPlan, Patch, RemedyKind
 from incidents.settings import Service
@@ -23,6 +23,7 @@ NAMED = (
     *("service", "revision", "stable_revision", "last_good_revision", "patch_digest"),
     "safe_version",
 )
+PATCHING = (Stage.PATCH, Stage.ESCALATE, Stage.HOTFIX)
 TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*[._-](?:spec|test))\.\w+$")
 
 
@@ -55,11 +56,8 @@ def digest(rollout: Rollout) -> str:
 def fix_of(desk: Office, rollout: Rollout) -> Patch | None:
     """Return the patch that is rolled out, which need not be the incident's newest."""
     for run in reversed(desk.incidents.runs(rollout.incident)):
-        made = run.report is not None and run.stage in (Stage.PATCH, Stage.HOTFIX)
-        found = reports.load(run.report) if run.report and made else None
-        if isinstance(found, reports.Hotfix):
-            found = found.patch
-        if isinstance(found, Patch) and found.digest == rollout.patch_digest:
+        found = cases.patch_of(run) if run.stage in PATCHING else None
+        if found is not None and found.digest == rollout.patch_digest:
             return found
     return None
 

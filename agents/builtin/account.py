@@ -68,6 +68,12 @@ def _root_cause(picture: Picture, ids: dict[str, str]) -> RootCause | None:
         )
     if decision.verdict is not Verdict.NO_CODE_CAUSE:
         return None
+    if (one := picture.variable) is not None:
+        return RootCause(
+            statement=one.words,
+            dependency=f"the environment variable {one.name}",
+            evidence=one.evidence,
+        )
     if dead := picture.facts.dead_dependency:
         probe = next(item for item in picture.probed if item.dependency.name == dead)
         return RootCause(
@@ -132,6 +138,8 @@ def _recommended(picture: Picture) -> str:
         if trial is not None and trial.without is not Without.GONE:
             how = "Undo its change by hand (a plain revert does not work any more)"
         return f"{how}. Check with: {check}. Undo: apply the same diff in reverse (git apply -R)."
+    if (one := picture.variable) is not None:
+        return f"Give {one.name} its former value{one.former} and deploy. Check with: {check}."
     if decision.verdict is Verdict.NO_CODE_CAUSE:
         what = picture.facts.dead_dependency or (
             picture.outside[0].what if picture.outside else None

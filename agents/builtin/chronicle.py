@@ -65,6 +65,8 @@ def _report(content: Json) -> str:
             return f"No safe patch was found: {report['reason']}"
         case "test":
             return f"The tests {'approved' if report['approve'] else 'rejected'} the patch."
+        case "escalation":
+            return f"Production-fixer: {report['summary']}"
         case "plan" if report["rehearsal"]:
             return f"The way back was rehearsed: {report['rehearsal']}"
     return ""

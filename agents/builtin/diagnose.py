@@ -21,12 +21,17 @@ from agents.builtin import (
     pins,
     suspects,
     traces,
+    variables,
+    variation,
     verdict,
 )
 from agents.builtin import picture as picture_of
+from agents.builtin.goodrevision import Good
+from agents.builtin.measuring import Measured
 from agents.builtin.picture import Picture
 from agents.builtin.proof import Found, Proof
-from agents.builtin.reenact import Reenactment
+from agents.builtin.reenact import Effort, Reenactment
+from agents.builtin.reproduction import Replays
 from agents.builtin.scene import Scene
 from agents.builtin.tracelines import Frame, Trace
 from agents.builtin.verdict import AtGood, Facts, Replayed, Trial
@@ -35,6 +40,8 @@ from incidents import errors, models, reports
 
 TRACES = 6
 HEALTHY_RATE = 0.05
+# It was seen before: looking harder than the diagnosis did is worth the time.
+AGAIN = Effort(many=120, share=0.4, cap=300)
 WINDOW = 100  # commits that are blamed and scored while no good revision is known
 
 
@@ -56,6 +63,9 @@ class Inquiry:
     scene: Scene | None = None
     scenes: list[Scene] = field(default_factory=list)
     found: Found | None = None
+    variable: variables.Restored | None = None
+    # The work or the scheduling is ours: what fails so on the good revision too may be no incident.
+    artificial: bool = False
     gaps: list[str] = field(default_factory=list)
 
     # --- what was seen ---------------------------------------------------------------------------
@@ -145,17 +155,10 @@ class Inquiry:
 
     def replay(self) -> None:
         """Replay the failure with the captured requests, else with the test, at head and good."""
-        for command, requests, is_replay in self._commands():
+        for command, requests, is_replay in self.commands():
             replays = self.bench.replays(command, requests=requests, replay=is_replay)
-            kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
-            play = Reenactment(self.bench, replays, self.head, self.good, self.released, kinds)
-            # With a dead dependency before us there is no need to hunt for a rare failure.
-            play.patient = self.dead_dependency() is None
-            self.unfinished = True
-            self.scene = self.bench.scene = play.play()
-            self.unfinished = False
-            self.scenes.append(self.scene)
-            if self.scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
+            scene = self.play(replays)
+            if scene.replayed in (Replayed.ALWAYS, Replayed.SOMETIMES):
                 break
         if self.scene is None:
             self.gaps.append(
@@ -164,15 +167,38 @@ class Inquiry:
             )
             return
         self.gaps += self.scene.gaps
-        parsed = traces.parse(self.scene.words)
+        self.rank_by(self.scene)
+
+    def play(self, replays: Replays, effort: Effort | None = None) -> Scene:
+        """Replay one command at head and good; what it shows is the scene from now on."""
+        kinds = frozenset(trace.exception.rpartition(".")[2] for trace in self.traces)
+        play = Reenactment(self.bench, replays, self.head, self.good, self.released, kinds)
+        play.effort = effort or play.effort
+        # With a dead dependency before us there is no need to hunt for a rare failure.
+        play.patient = self.dead_dependency() is None
+        self.unfinished = True
+        self.set_scene(play.play())
+        self.unfinished = False
+        assert self.scene is not None  # noqa: S101 - set a line above
+        return self.scene
+
+    def set_scene(self, scene: Scene) -> None:
+        """Go on from what one replay showed."""
+        self.scene = self.bench.scene = scene
+        self.scenes.append(scene)
+
+    def rank_by(self, scene: Scene) -> None:
+        """Score the commits again, with the words of the failing run."""
+        parsed = traces.parse(scene.words)
         self.frames = [
             *self.frames,
-            *suspects.of_output(self.scene.words),
+            *suspects.of_output(scene.words),
             *(frame for trace in parsed for frame in _frames(trace)),
         ]
         self.rank()
 
-    def _commands(self) -> list[tuple[cases.Command, Path | None, bool]]:
+    def commands(self) -> list[tuple[cases.Command, Path | None, bool]]:
+        """Return what replays the failure, the captured requests first; and whether it is they."""
         case = self.bench.case
         found: list[tuple[cases.Command, Path | None, bool]] = []
         if case.reproduce is not None:
@@ -233,10 +259,11 @@ class Inquiry:
             trial=self.trial(),
             network_failure=_network(scene),
             test_changed=scene.test_changed if scene else False,
-            record_complete=self.record_complete(),
+            record_complete=self.record_complete() and not self.artificial,
             dead_dependency=self.dead_dependency(),
             healthy=self.healthy(),
             clear_suspect=suspects.clear(self.ranked),
+            variable=self.variable.name if self.variable else None,
         )
 
     def _nothing_replayed(self) -> Replayed:
@@ -296,6 +323,7 @@ class Inquiry:
             scenes=tuple(self.scenes),
             found=self.found,
             onset=self.onset,
+            variable=self.variable,
             outside=environment.outside(
                 self.failure_words(), self.bench.case.read_only, _vendor(self.traces)
             ),
@@ -312,8 +340,26 @@ def scene_of(bench: Workbench) -> Scene | None:
             bench.case = replace(bench.case, revision=found.revision, good=good)
         inquiry = Inquiry(bench, bench.repository.resolve(bench.case.revision))
         inquiry.look()
-        inquiry.replay()
+        if bench.case.replaying is None:
+            inquiry.replay()
+        else:
+            _again(inquiry, bench.case.replaying)
     return bench.scene
+
+
+def _again(inquiry: Inquiry, how: reports.Replaying) -> None:
+    """Show the failure in the way in which an escalation has shown it."""
+    bench = inquiry.bench
+    asked = (one for one in inquiry.commands() if one[0].argv == how.argv)
+    _, requests, _ = next(asked, (None, None, False))
+    found = variation.replays(bench, how, requests)
+    if isinstance(found, Measured) and inquiry.good is not None:
+        source = bench.source
+        head, there = source.tree(inquiry.head), source.tree(inquiry.good)
+        good = Good(inquiry.good, "named by the diagnosis")
+        inquiry.set_scene(variation.measured_scene(found, head, good, there))
+    else:
+        inquiry.play(found, AGAIN).varied = True
 
 
 def diagnose(bench: Workbench) -> reports.Diagnosis:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agents import sandbox
-from agents.builtin import diagnose, hotfix, remedy, review, testing, workbench
+from agents.builtin import diagnose, fixer, hotfix, remedy, review, testing, workbench
 from agents.builtin.deadline import Deadline
 from agents.builtin.workbench import Workbench
 from agents.case import Case
@@ -23,6 +23,7 @@ ROLES: dict[Role, Callable[[Workbench], reports.Report]] = {
     Role.HOTFIX_TESTER: testing.test,
     Role.INCIDENT_ANALYZER: review.review,
     Role.HOTFIX: hotfix.play,
+    Role.PRODUCTION_FIXER: fixer.escalate,
 }
 
 

@@ -6,6 +6,7 @@ unless a probe failed.
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Probed:
     alive: bool | None
     words: str
     evidence: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def _probe(dependency: Dependency, ledger: Ledger) -> Probed:
         return Probed(dependency, None, "no probe is declared")
     if not dependency.probe.startswith(("http://", "https://")):
         return Probed(dependency, None, "the probe is not an http address")
+    began = time.monotonic()
     try:
         with httpx.Client(trust_env=False, timeout=PROBE_SECONDS) as client:
             status = client.get(dependency.probe).status_code
@@ -75,7 +78,7 @@ def _probe(dependency: Dependency, ledger: Ledger) -> Probed:
         dependency.probe,
         f"GET {dependency.probe}: {words}",
     )
-    return Probed(dependency, alive, words, found)
+    return Probed(dependency, alive, words, found, time.monotonic() - began)
 
 
 def implicated(item: Probed, text: str) -> bool:

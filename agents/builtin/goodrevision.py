@@ -52,13 +52,20 @@ def deploys(source: Source, case: Case, head: str) -> tuple[Deployed, ...]:
 
 
 def candidates(
-    source: Source, released: Sequence[Deployed], floor: str | None, head: str
+    source: Source,
+    released: Sequence[Deployed],
+    floor: str | None,
+    head: str,
+    reach: int = REACH,
 ) -> list[Good]:
-    """Return the revisions worth trying, nearest first: earlier deploys, else 1, 2, 4, … back."""
-    window = [commit.sha for commit in source.window(floor, head, REACH + 1)]
+    """Return the revisions worth trying, nearest first: earlier deploys, else 1, 2, 4, … back.
+
+    Whoever reaches further than usual looks beside the deploys as well.
+    """
+    window = [commit.sha for commit in source.window(floor, head, reach + 1)]
     names = {item.revision: item for item in released if item.revision != head}
     tagged = [sha for sha in reversed(window[:-1]) if sha in names]
-    if tagged and floor is None:
+    if tagged and floor is None and reach <= REACH:
         steps = _doubling(tagged)
         return [
             Good(sha, f"the newest deploy on which it passes ({names[sha].name})") for sha in steps

@@ -5,6 +5,7 @@ Used by the account; a hypothesis that no test decided is shown as open.
 
 from agents.builtin import picture as picture_of
 from agents.builtin import reproduction, suspects
+from agents.builtin.failures import State
 from agents.builtin.picture import Picture
 from agents.builtin.reproduction import Mark
 from agents.builtin.scene import Scene
@@ -26,7 +27,7 @@ def proofs(picture: Picture) -> tuple[tuple[Proof, ...], dict[str, str]]:
     ]
     for scene, tree, runs in replayed:
         label = labels.get(tree, f"tree {tree[:12]}")
-        failed = [run for run in runs if not run.completed.ok]
+        failed = [run for run in runs if run.observed.state is not State.PASSED]
         telling = (failed or runs)[0]
         ids[tree] = reproduction.record(picture.bench.ledger, telling, label)
         lines.append(

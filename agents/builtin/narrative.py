@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from agents.builtin import chronicle
 from agents.builtin import picture as picture_of
+from agents.builtin.failures import State
 from agents.builtin.logs import TemplateCount
 from agents.builtin.picture import Picture
 from incidents import models
@@ -37,7 +38,7 @@ def symptoms(picture: Picture, ids: dict[str, str]) -> tuple[Claim, ...]:
     scene = picture.scene
     if scene is not None and scene.target is not None:
         runs = scene.replays.tally(scene.head)
-        failed = sum(not run.completed.ok for run in runs)
+        failed = sum(run.observed.state is not State.PASSED for run in runs)
         evidence = (ids[scene.head],) if scene.head in ids else ()
         lines.append(
             Claim(

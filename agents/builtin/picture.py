@@ -6,7 +6,7 @@ Made at the end of a diagnosis, read by the account of it; it decides nothing.
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents.builtin import environment, suspects
+from agents.builtin import environment, suspects, variables
 from agents.builtin.goodrevision import Deployed
 from agents.builtin.logs import LogReading, TemplateCount
 from agents.builtin.proof import Found
@@ -36,6 +36,7 @@ class Picture:
     onset: datetime | None
     outside: tuple[environment.Outside, ...]
     gaps: tuple[str, ...]
+    variable: variables.Restored | None = None
 
     def name(self, commit: str) -> str:
         """Return a commit as people read it: short hash and subject."""

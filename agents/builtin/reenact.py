@@ -26,6 +26,16 @@ SLOW_SHARE = 0.3  # of the budget, that looking for a failure which hides may ta
 TARGETS = 10
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How far a reenactment goes before it gives up."""
+
+    many: int = MANY  # runs before a failure that hides counts as not reproduced
+    share: float = SLOW_SHARE
+    cap: int = FLAKY_CAP  # runs of the good revision, where the failure comes and goes
+    reach: int = goodrevision.REACH
+
+
 @dataclass
 class Reenactment:
     """Runs one command at the broken revision `head`; `good` is what the operator named."""
@@ -38,6 +48,7 @@ class Reenactment:
     exceptions: frozenset[str] = frozenset()  # types that the logs and traces speak of
     least_seconds: float = HANG_SECONDS  # no run is ended earlier than this
     patient: bool = True  # whether a failure that hides is looked for by more runs
+    effort: Effort = Effort()
 
     def play(self) -> Scene:
         """Return what the command shows; raises `errors.TimeSpent`."""
@@ -70,12 +81,21 @@ class Reenactment:
         if not self.patient:
             return
         seconds = max(run.completed.seconds for run in self.replays.tally(scene.head))
-        if seconds * (MANY - FEW) / reproduction.PARALLEL < self.bench.deadline.left * SLOW_SHARE:
-            self.replays.at_least([scene.head], MANY)
+        spare = self.bench.deadline.left * self.effort.share
+        many = min(self.effort.many, FEW + int(spare * reproduction.PARALLEL / max(seconds, 1e-3)))
+        if many >= MANY:
+            self._until_it_fails(scene, many)
         else:
             scene.gaps.append(
                 f"the test is slow: it was run {FEW} times only, a rare failure may hide"
             )
+
+    def _until_it_fails(self, scene: Scene, many: int) -> None:
+        """Run in rounds, and stop at the first failure: how often it fails is settled later."""
+        for times in range(MANY, many + MANY, MANY):
+            self.replays.at_least([scene.head], min(times, many))
+            if any(r.observed.state is not State.PASSED for r in self.replays.tally(scene.head)):
+                return
 
     def _hunt(self, scene: Scene) -> None:
         failing = [
@@ -177,7 +197,9 @@ class Reenactment:
         self.replays.at_least([tree], FEW)
         self._bound(self.replays.tally(tree))
         if scene.replayed is Replayed.SOMETIMES:
-            self.replays.at_least([tree], min(FLAKY_CAP, bisect.runs_needed(self._cautious(scene))))
+            self.replays.at_least(
+                [tree], min(self.effort.cap, bisect.runs_needed(self._cautious(scene)))
+            )
         marks = proof.marks(tree)
         shared = reproduction.joint(marks)
         if shared == Mark.GOOD:
@@ -218,7 +240,9 @@ class Reenactment:
         scene.test_changed = self.replays.tally(own)[0].observed.state is State.PASSED
 
     def _search(self, scene: Scene) -> None:
-        options = goodrevision.candidates(self.bench.source, self.released, self.good, self.head)
+        options = goodrevision.candidates(
+            self.bench.source, self.released, self.good, self.head, self.effort.reach
+        )
 
         def test(revisions: Sequence[str]) -> list[str]:
             proof = self._proof(scene, revisions[0])

@@ -192,12 +192,13 @@ def make(work: Work, draft: Draft, refused: tuple[str, ...]) -> reports.Patch | 
     before = _tried_before(work, draft)
     if before:
         return before
-    tried = trying.attempt(work.bench, work.scene, work.head, draft.tree)
-    if not tried.good:
-        more = f" ({'; '.join(tried.worse[:3])})" if tried.worse else ""
-        return tried.words + more
+    runs = trying.enough(work.scene)
+    shown = trying.attempt(work.bench, work.scene, work.head, draft.tree, runs)
+    if not shown.good:
+        more = f" ({'; '.join(shown.worse[:3])})" if shown.worse else ""
+        return shown.words + more
     tested = regression.make(work.bench, work.scene, work.head, draft.tree, work.incident)
-    return _patch(work, draft, tried, tested, refused)
+    return _patch(work, draft, shown, tested, refused)
 
 
 def _tried_before(work: Work, draft: Draft) -> str:

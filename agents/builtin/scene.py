@@ -26,6 +26,7 @@ class Scene:
     pinned: tuple[str, ...] = ()
     test_changed: bool = False
     at_start: bool = False
+    varied: bool = False  # not the plain replay: its runs say nothing of the suite
     words: str = ""  # what the failing run printed
     gaps: list[str] = field(default_factory=list)
 

@@ -7,13 +7,15 @@ saw.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agents.builtin import reproduction
+from agents.builtin import bisect, reproduction
 from agents.builtin.failures import Failure, State
 from agents.builtin.reproduction import Mark, Replays, Run
 from agents.builtin.scene import Scene
+from agents.builtin.verdict import Replayed
 from agents.builtin.workbench import Workbench
 
 RUNS = 3
+MOST_RUNS = 120
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ def marks(scene: Scene, tree: str, runs: int = RUNS) -> list[str]:
     return [reproduction.mark(run.observed, scene.target) for run in scene.replays.tally(tree)]
 
 
+def enough(scene: Scene) -> int:
+    """Return how many passes in a row are no chance, for a failure that comes and goes."""
+    if scene.replayed is not Replayed.SOMETIMES:
+        return RUNS
+    return min(MOST_RUNS, max(RUNS, bisect.runs_needed(scene.rate)))
+
+
 def attempt(bench: Workbench, scene: Scene, head: str, tree: str, runs: int = RUNS) -> Tried:
     """Replay the failure on a tree and run the suite on it and on the broken revision."""
     shown = marks(scene, with_test(bench, scene, head, tree), runs)
@@ -69,8 +78,9 @@ def suite_replays(bench: Workbench) -> Replays | None:
     test = bench.case.test
     if test is None:
         return None
-    if bench.scene is not None and bench.scene.replays.command.argv[1:] == test.argv[1:]:
-        return bench.scene.replays
+    scene = bench.scene
+    if scene and not scene.varied and scene.replays.command.argv[1:] == test.argv[1:]:
+        return scene.replays
     if bench.suite is None:
         bench.suite = bench.replays(test)
     return bench.suite

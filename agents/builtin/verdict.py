@@ -74,6 +74,9 @@ class Facts:
     healthy: bool = False  # logs were read and the rate is not above its baseline
     # Without a replay: a frame leads to a deployed commit, and no other comes near.
     clear_suspect: str | None = None
+    # The failure is gone when exactly this variable has the value of the last good deploy, and it
+    # alone brings it back; both shown by equal runs on the broken revision.
+    variable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,12 @@ RULE: tuple[Row, ...] = (
         lambda f: f.replayed in SHOWN and proved(f),
         Verdict.CONFIRMED,
         "The failure was reproduced, and it is gone when exactly this commit is taken away.",
+    ),
+    Row(
+        lambda f: f.replayed in SHOWN and f.variable is not None,
+        Verdict.NO_CODE_CAUSE,
+        "The failure was reproduced with the present environment, and it is gone when exactly one "
+        "variable has its former value: no commit is its cause.",
     ),
     Row(
         lambda f: (

@@ -5,8 +5,9 @@ Opened once per run by the engine and the shell verbs, closed at its end; holds 
 
 import contextlib
 import json
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ ENGINE = "builtin"
 # A replay command says with these that it never reached the service: 2 as of usage, 125 as of git.
 REPLAY_CANNOT_RUN = frozenset({2, 125})
 REQUESTS = "HALON_REQUESTS"
+PYTHON_PATH = "PYTHONPATH"
 FIRST_LIMIT_SHARE = 0.1
 FIRST_LIMIT = (30.0, 300.0)
 
@@ -47,22 +49,35 @@ class Workbench:
     recorded: Replays | None = None
 
     def replays(
-        self, command: cases.Command, *, requests: Path | None = None, replay: bool = False
+        self,
+        command: cases.Command,
+        *,
+        requests: Path | None = None,
+        replay: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> Replays:
-        """Return the replays of a command; `requests` is the file that it shall ask again."""
+        """Return the replays of a command; `requests` is the file that it shall ask again.
+
+        `env` is what is changed of the environment; a `PYTHONPATH` in it goes before the service's.
+        """
         argv = (self._program(command.argv[0]), *command.argv[1:])
         mounts = [*self.case.read_only, *sandbox.interpreter_mounts(argv, self._root())]
-        env = dict(self.case.env)
+        found = dict(self.case.env) | dict(env or {})
+        if env and PYTHON_PATH in env:
+            mounts.append(Path(env[PYTHON_PATH]))
+            own = dict(self.case.env).get(PYTHON_PATH)
+            found[PYTHON_PATH] = os.pathsep.join(part for part in (env[PYTHON_PATH], own) if part)
         if requests is not None:
             mounts.append(requests)
-            env[REQUESTS] = str(requests)
+            found[REQUESTS] = str(requests)
         low, high = FIRST_LIMIT
         return Replays(
             sandbox=self.sandbox,
             open_tree=self.workspaces.lease,
             command=cases.Command(argv, command.setup),
             surroundings=Surroundings(
-                tuple(dict.fromkeys(path.absolute() for path in mounts)), tuple(sorted(env.items()))
+                tuple(dict.fromkeys(path.absolute() for path in mounts)),
+                tuple(sorted(found.items())),
             ),
             ledger=self.ledger,
             deadline=self.deadline,

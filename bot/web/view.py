@@ -67,8 +67,16 @@ TRAFFIC: dict[RolloutState, str] = {
     RolloutState.TAKING_BACK: "Taking traffic back",
 }
 TIMED = (RolloutState.BAKING, RolloutState.VALIDATING)
-GROWING: dict[Act, str] = {Act.SHIP: "Ship it", Act.REDEPLOY: "Redeploy the older release"}
-REFUSING: dict[Act, str] = {Act.SHIP: "Do not deploy", Act.REDEPLOY: "Stay as it is"}
+GROWING: dict[Act, str] = {
+    Act.SHIP: "Ship it",
+    Act.REDEPLOY: "Redeploy the older release",
+    Act.MITIGATE: "Run the mitigation",
+}
+REFUSING: dict[Act, str] = {
+    Act.SHIP: "Do not deploy",
+    Act.REDEPLOY: "Stay as it is",
+    Act.MITIGATE: "Do not run it",
+}
 WINDOW = 3  # buckets that make one reading of "now"
 
 

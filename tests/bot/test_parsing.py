@@ -222,3 +222,32 @@ def test_a_long_hotfix_keeps_its_end() -> None:
     assert len(parsed.text) <= parsing.HOTFIX_LIMIT
     assert parsed.text.startswith("it fails")
     assert parsed.text.endswith("KeyError: 'sku'")
+
+
+@pytest.mark.parametrize(
+    ("line", "verb", "text"),
+    [
+        ("@halon diagnose", Verb.DIAGNOSE, ""),
+        ("@halon diagnose\nTraceback:\n  File x", Verb.DIAGNOSE, "Traceback:\n  File x"),
+        ("@halon hotfix-tester --- a/x\n+++ b/x", Verb.TEST, "--- a/x\n+++ b/x"),
+        ("/incident patch 3f2a91c", Verb.PATCH, "3f2a91c"),
+        ("@Halon deployment-coordinator", Verb.DEPLOY, ""),
+    ],
+)
+def test_a_role_alone_keeps_the_lines_that_are_pasted(line: str, verb: Verb, text: str) -> None:
+    found = parsing.parse(line, {}, "INC-1")
+
+    assert Command(verb, "INC-1", text) == found
+
+
+def test_a_role_names_its_incident_outside_of_a_thread() -> None:
+    found = parsing.parse("/incident test INC-4 --- a/x", {}, None)
+
+    assert Command(Verb.TEST, "INC-4", "--- a/x") == found
+
+
+def test_words_of_roles_are_a_title_where_no_incident_is_meant() -> None:
+    found = parsing.parse("/incident test payment fails", {"shop": "shop"}, None)
+
+    assert isinstance(found, Command)
+    assert (Verb.OPEN, "test payment fails") == (found.verb, found.text)

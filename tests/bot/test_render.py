@@ -96,6 +96,10 @@ def a_whole_life(office: Office) -> None:
     change = Change("checkout", ChangeKind.FLAG, office.clock(), "web:rita", note="x on")
     room.incidents.record_change(change, RESPONDER, 1)
     room.incidents.needs_human(1, "Decide.")
+    undo = "/incident mitigate undo no-cache"
+    for state in ("works", "unchecked", "no effect", "failed", "unknown"):
+        told = entries.mitigation(f"m-{state}", "no-cache", state, "its check passes", undo)
+        room.timeline.append(1, told, MACHINE)
     room.incidents.overdue(1, Stage.DEPLOY, True)
     room.timeline.append(1, Draft(EntryKind.PUBLISHED, {}, "review"), RESPONDER)
 
@@ -116,7 +120,7 @@ def test_every_kind_of_entry_has_its_message(office: Office) -> None:
 
 def test_every_template_is_used() -> None:
     """Each file of templates/chat is an entry's kind, a report's, or named in the code."""
-    code = [path.read_text("utf-8") for path in Path(bot.__file__).parent.glob("*.py")]
+    code = [path.read_text("utf-8") for path in Path(bot.__file__).parent.rglob("*.py")]
     named = {
         node.value
         for source in code
@@ -126,7 +130,16 @@ def test_every_template_is_used() -> None:
     kinds = {kind.value for kind in EntryKind}
     of_reports = {
         f"report_{kind.replace(' ', '_')}"
-        for kind in ("diagnosis", "patch", "no patch", "test", "plan", "review", "hotfix")
+        for kind in (
+            "diagnosis",
+            "patch",
+            "no patch",
+            "test",
+            "plan",
+            "review",
+            "hotfix",
+            "escalation",
+        )
     }
     templates = {path.name.removesuffix(".md.j2") for path in texts.FOLDER.glob("*.md.j2")}
     imported = {path.name for path in texts.FOLDER.glob("*.j2")} - {f"{t}.md.j2" for t in templates}

@@ -61,6 +61,13 @@ REPORTS: tuple[reports.Report, ...] = (
         not_written=HOSTILE, follow_up=HOSTILE, now=((HOSTILE, "halon hotfix verify x"),),
     ),
     reports.Review(engine="builtin", title=HOSTILE, summary="s"),
+    reports.Escalation(
+        engine="builtin", summary=HOSTILE, solved=False, tried=(HOSTILE,), needs=(HOSTILE,),
+        experiments=tuple(
+            reports.Experiment(key=key, statement=HOSTILE, variable=HOSTILE, test="t")
+            for key in ("a", "b")
+        ),
+    ),
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from incidents.models import (
 from tests.incidents.builders import APPROVER, REPORTER, RESPONDER, START, World
 
 ROOT = Path(__file__).parents[2]
-INNER = {"schema", "rows", "moves", "following", "columns", "effects"}
+INNER = {"schema", "rows", "moves", "following", "columns"}
 
 
 def test_opening_queues_triage_and_follows_in_the_war_room(world: World) -> None:
@@ -39,10 +39,10 @@ def test_opening_queues_triage_and_follows_in_the_war_room(world: World) -> None
     assert {"checkout": ServiceRole.SUSPECTED} == world.incidents.services(1)
 
 
-def test_an_emergency_is_diagnosed_at_once(world: World) -> None:
+def test_an_emergency_is_stabilised_and_diagnosed_at_once(world: World) -> None:
     world.open(emergency=True)
 
-    assert [Stage.DIAGNOSE] == [run.stage for run in world.incidents.runs(1)]
+    assert [Stage.CONTAIN, Stage.DIAGNOSE] == [run.stage for run in world.incidents.runs(1)]
 
 
 def test_the_same_key_is_the_same_incident(world: World) -> None:
@@ -285,3 +285,37 @@ def test_the_list_is_by_severity_and_live_only_unless_asked(world: World) -> Non
     assert [3, 1] == [one.number for one in world.incidents.list()]
     assert [2, 3, 1] == [one.number for one in world.incidents.list(live_only=False)]
     assert REPORTER == world.incidents.get(1).reporter
+
+
+def test_an_open_incident_becomes_an_emergency_by_a_persons_word(world: World) -> None:
+    world.open()
+    declared = world.incidents.declare_emergency(1, RESPONDER)
+
+    assert (Severity.P0, True) == (declared.severity, declared.emergency)
+    stages = [run.stage for run in world.incidents.runs(1)]
+    assert [Stage.TRIAGE, Stage.CONTAIN, Stage.DIAGNOSE] == stages
+
+
+def test_what_hurts_nobody_any_more_is_no_emergency(world: World) -> None:
+    world.open()
+    world.incidents.mitigated(1, RESPONDER, "switched")
+
+    with pytest.raises(errors.WrongState, match="nothing to stabilise"):
+        world.incidents.declare_emergency(1, RESPONDER)
+
+
+def test_retry_waits_for_what_is_at_work(world: World) -> None:
+    world.open()
+
+    with pytest.raises(errors.WrongState, match="at work on triage"):
+        world.incidents.retry(1, RESPONDER)
+
+
+def test_a_role_alone_leaves_the_rest_as_it_is(world: World) -> None:
+    incident = world.open()
+    world.incidents.run_role(1, Stage.DIAGNOSE, RESPONDER, "look at the cache")
+    finished = world.end(incident, Stage.DIAGNOSE, Outcome.NO_CODE_CAUSE)
+
+    assert (None, None) == (finished.queued, world.incidents.get(1).needs_human)
+    with pytest.raises(errors.WrongState, match="at work on triage"):
+        world.incidents.run_role(1, Stage.TRIAGE, RESPONDER, "")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from agents.case import Case
 from agents.engine import Budget, Role
 from bot import render
 from bot.gathering import Gathering
+from bot.port import Message
 from incidents import reports
 from incidents.models import (
     Act,
@@ -35,10 +37,10 @@ from incidents.models import (
 from incidents.policy import OPERATOR, Access
 from incidents.stages import Ending
 from rollout import watchdog
-from tests.workers.desks import Ahead, Place, open_incident
+from tests.workers.desks import KEY, Ahead, Place, open_incident
 from tests.workers.hosts import StandInHost
 from tests.workers.rollings import Code, broken
-from workers import contain, stages
+from workers import contain, office, stages
 from workers.office import Office
 from workers.traffic import Traffic
 
@@ -148,6 +150,7 @@ class Scene:
     host: StandInHost
     clock: Ahead
     incident: Incident
+    settings: dict[str, Any]
     traffic: Traffic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +164,12 @@ class Scene:
         assert claimed is not None
         stages.work(self.desk, claimed, NoEngine())
         return self.desk.stages.get(claimed.run.id)
+
+    def configure(self, **more: Any) -> None:
+        """Add keys to the service in halon.toml, and read it again."""
+        self.settings |= more
+        self.place.write_services(**self.settings)
+        self.desk = office.over(self.desk.store, self.place.settings, "host:1", key=KEY)
 
     def offered(self) -> StageRun:
         """Run the contain stage, which must have asked."""
@@ -225,11 +234,12 @@ def scene(place: Place) -> Iterator[Scene]:
     ran = {code.good: now - timedelta(hours=5), code.bad: now - timedelta(minutes=2)}
     rows = [{"at": at.isoformat(), "version": "stable", "revision": one} for one, at in ran.items()]
     record.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    place.write_services(
-        repository=str(bare),
-        deploy={"driver": "processes"},
-        changes={"record": str(record)},
-    )
+    settings: dict[str, Any] = {
+        "repository": str(bare),
+        "deploy": {"driver": "processes"},
+        "changes": {"record": str(record)},
+    }
+    place.write_services(**settings)
     host = StandInHost(place.folder / "hosts" / "checkout", code.bad)
     host.errors[code.bad] = 0.5
     host.start()
@@ -238,7 +248,7 @@ def scene(place: Place) -> Iterator[Scene]:
         with place.opened(clock=clock) as desk:
             incident = open_incident(desk, severity=Severity.P0)
             desk.incidents.set_onset(incident.number, ran[code.bad] + timedelta(seconds=5))
-            made = Scene(desk, place, code, host, clock, incident)
+            made = Scene(desk, place, code, host, clock, incident, settings)
             try:
                 yield made
             finally:
@@ -444,7 +454,8 @@ def _queued(scene: Scene) -> list[Stage]:
     ]
 
 
-def test_the_question_says_yes_no_silence_and_what_would_be_missing(scene: Scene) -> None:
+def asked(scene: Scene) -> Message:
+    """Offer the way back and return the question's message."""
     run = scene.offered()
     desk = scene.desk
     access = Access(desk.services, chat_configured=False)
@@ -457,9 +468,13 @@ def test_the_question_says_yes_no_silence_and_what_would_be_missing(scene: Scene
         lambda: access,
         desk.store.now,
     )
-    asked = f"approval-{scene.question(run).id}"
-    entry = next(e for e in desk.timeline.entries(scene.incident.number) if e.subject == asked)
-    said = render.message(entry, gathering.context(entry))
+    subject = f"approval-{scene.question(run).id}"
+    entry = next(e for e in desk.timeline.entries(scene.incident.number) if e.subject == subject)
+    return render.message(entry, gathering.context(entry))
+
+
+def test_the_question_says_yes_no_silence_and_what_would_be_missing(scene: Scene) -> None:
+    said = asked(scene)
 
     assert "Redeploy the last good version?" == said.headline
     effect, missing, people = said.lines
@@ -469,3 +484,60 @@ def test_the_question_says_yes_no_silence_and_what_would_be_missing(scene: Scene
     assert "returning to the broken one" in missing
     assert "May answer: web:operator." == people
     assert ["Redeploy the last good version", "Stay as it is"] == [b.label for b in said.buttons]
+
+
+@pytest.fixture
+def emergency(scene: Scene) -> Scene:
+    """The same, said to be an emergency; nobody has found out since when it fails."""
+    scene.incident = scene.desk.incidents.declare_emergency(scene.incident.number, OPERATOR)
+    return scene
+
+
+def test_an_emergency_is_stabilised_and_diagnosed_at_once(place: Place) -> None:
+    with place.opened() as desk:
+        incident = open_incident(desk, severity=Severity.P0, emergency=True)
+
+        assert {Stage.CONTAIN, Stage.DIAGNOSE} == {
+            one.stage for one in desk.incidents.runs(incident.number)
+        }
+
+
+def test_an_emergency_offers_the_way_back_as_soon_as_a_deploy_lies_before_it(
+    emergency: Scene,
+) -> None:
+    assert Act.REDEPLOY is emergency.question(emergency.offered()).act
+
+
+def test_an_emergency_without_a_deploy_before_it_waits_for_the_diagnosis(emergency: Scene) -> None:
+    desk, number = emergency.desk, emergency.incident.number
+    desk.incidents.set_onset(number, datetime.now(UTC) + timedelta(minutes=40))
+    run = emergency.run(Stage.CONTAIN)
+
+    assert Outcome.REFUSED is run.outcome
+    assert "within 10 minutes" in emergency.said(run)
+
+
+def test_ten_minutes_without_a_diagnosis_offer_it_all_the_same(emergency: Scene) -> None:
+    number = emergency.incident.number
+    emergency.desk.incidents.set_onset(number, datetime.now(UTC) + timedelta(minutes=40))
+    emergency.clock.by = timedelta(minutes=10)
+
+    assert Act.REDEPLOY is emergency.question(emergency.offered()).act
+
+
+def test_the_question_names_the_command_and_what_could_be_done_instead(emergency: Scene) -> None:
+    calm = {"run": ["/bin/true"], "risk": "Slower pages."}
+    emergency.configure(mitigations={"calm": calm})
+    said = " ".join(asked(emergency).lines)
+
+    assert "By hand: `" in said
+    assert "/incident mitigate calm" in said
+
+
+def test_without_a_way_back_an_emergency_names_the_mitigations(emergency: Scene) -> None:
+    calm = {"run": ["/bin/true"], "risk": "Slower pages."}
+    emergency.configure(mitigations={"calm": calm}, run_mode="read_only")
+    emergency.run(Stage.CONTAIN)
+
+    after = emergency.desk.incidents.get(emergency.incident.number)
+    assert "`/incident mitigate calm` (Slower pages.)" in str(after.needs_human)

@@ -94,6 +94,15 @@ def test_a_dead_dependency_does_not_acquit_a_proved_commit() -> None:
     assert verdict.decide(facts).verdict is Verdict.CONFIRMED
 
 
+def test_a_variable_that_decides_the_failure_is_no_code_cause() -> None:
+    facts = Facts(Replayed.ALWAYS, AtGood.FAILS_ALIKE, variable="FACTOR")
+    assert verdict.decide(facts).verdict is Verdict.NO_CODE_CAUSE
+
+
+def test_a_variable_does_not_acquit_a_proved_commit() -> None:
+    assert verdict.decide(replace(PROVED, variable="FACTOR")).verdict is Verdict.CONFIRMED
+
+
 def test_a_test_that_was_changed_is_no_evidence_about_the_service() -> None:
     facts = Facts(Replayed.ALWAYS, AtGood.FAILS_ALIKE, test_changed=True, record_complete=True)
     assert verdict.decide(facts).verdict is Verdict.INCONCLUSIVE
@@ -132,6 +141,10 @@ def test_every_row_can_decide() -> None:
 
 
 def _every_kind_of_facts() -> list[Facts]:
+    return [Facts(Replayed.ALWAYS, variable="FACTOR"), *_without_variables()]
+
+
+def _without_variables() -> list[Facts]:
     trials = [None, TRIAL, replace(TRIAL, enough_runs=False)]
     flags = list(itertools.product((True, False), repeat=4))
     return [
