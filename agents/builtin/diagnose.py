@@ -64,8 +64,6 @@ class Inquiry:
     scenes: list[Scene] = field(default_factory=list)
     found: Found | None = None
     variable: variables.Restored | None = None
-    # The work or the scheduling is ours: what fails so on the good revision too may be no incident.
-    artificial: bool = False
     gaps: list[str] = field(default_factory=list)
 
     # --- what was seen ---------------------------------------------------------------------------
@@ -259,7 +257,7 @@ class Inquiry:
             trial=self.trial(),
             network_failure=_network(scene),
             test_changed=scene.test_changed if scene else False,
-            record_complete=self.record_complete() and not self.artificial,
+            record_complete=self.record_complete() and not (scene and scene.artificial),
             dead_dependency=self.dead_dependency(),
             healthy=self.healthy(),
             clear_suspect=suspects.clear(self.ranked),

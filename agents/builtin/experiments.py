@@ -77,8 +77,8 @@ class Lab:
         """Replay in this variation; where it fails, find the commit and take it out and in."""
         found = variation.replays(self.bench, how, requests)
         load = self.bench.case.load
-        self.inquiry.artificial = how.pressure or bool(load and how.argv == load.argv)
         scene = self.inquiry.play(found, effort)
+        scene.artificial = how.pressure or bool(load and how.argv == load.argv)
         scene.varied = True
         if scene.replayed in SHOWN:
             self.how = how

@@ -27,6 +27,8 @@ class Scene:
     test_changed: bool = False
     at_start: bool = False
     varied: bool = False  # not the plain replay: its runs say nothing of the suite
+    # Work or scheduling of ours: what fails so on the good revision too may be no incident at all.
+    artificial: bool = False
     words: str = ""  # what the failing run printed
     gaps: list[str] = field(default_factory=list)
 

@@ -311,17 +311,6 @@ def test_a_race_as_old_as_the_good_revision_says_nothing_about_this_incident(sho
     assert (None, False) == (report.diagnosis, report.solved)
 
 
-def test_what_costs_more_is_not_blamed_for_errors_that_the_logs_speak_of(shop: Shop) -> None:
-    files = {"cache__py": TIDY_CACHE, "load__py": CACHE_LOAD, "check__py": CACHE_TEST}
-    good, _, _ = history(shop, files, {"cache__py": LEAKING_CACHE})
-    trace = 'Traceback (most recent call last):\n  File "x.py", line 1, in f\nKeyError: 1\n'
-    found = shop.diagnose(test=CHECK, good=good, traces=(trace,))
-    report = escalated(shop, found, seconds=60.0, good=good, load=LOAD, traces=(trace,))
-
-    assert report.diagnosis is None
-    assert report.bottleneck is not None
-
-
 @pytest.fixture(scope="module")
 def quiet(box: sandbox.Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A shop of which nothing shows here what production shows."""
@@ -338,7 +327,7 @@ def unknowable(quiet: Shop) -> tuple[reports.Diagnosis, reports.Escalation, str]
     good = shop.commit("Begin", check__py="import shop\n")
     shop.commit("Write notes", notes__txt="1\n")
     found = first_look(shop, good=good)
-    return found, escalated(shop, found, good=good), good
+    return found, escalated(shop, found, seconds=45.0, good=good), good
 
 
 def test_what_cannot_be_known_is_not_claimed(
@@ -369,10 +358,9 @@ def test_nothing_is_done_twice(
 ) -> None:
     found, report, good = unknowable
     keys = tuple(one.key for one in report.experiments if one.finished)
-    again = escalated(
-        quiet, found, good=good, attempts=(cases.Attempt("escalate 1", "nothing", keys),)
-    )
+    attempts = (cases.Attempt("escalate 1", "nothing", keys),)
+    again = escalated(quiet, found, seconds=30.0, good=good, attempts=attempts)
 
     assert len(keys) == len(again.not_repeated) > 0
-    assert not [one for one in again.experiments if one.finished]
+    assert set(keys).isdisjoint(one.key for one in again.experiments)
     assert len(again.experiments) >= reports.LEAST_HYPOTHESES
