@@ -8,7 +8,7 @@ import functools
 import importlib
 import json
 from dataclasses import dataclass
-from decimal import ROUND_UP, Decimal
+from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
 from agents.model import Usage
@@ -89,7 +89,7 @@ def _parsed(text: str) -> dict[str, Price]:
     try:
         rows = json.loads(text, parse_float=Decimal, parse_int=Decimal)
         return {str(model): _price(row) for model, row in rows.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, InvalidOperation) as error:
         raise errors.BadSettings(
             f"{SETTING} is no table of prices ({error}); write it such as "
             '{"my-model": {"input": 3, "output": 15}} in dollars per million tokens.'
