@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from agents.case import Attempt, Case
 from agents.engine import Role
-from incidents import entries, reports
+from incidents import entries, errors, reports
 from incidents.models import EntryKind, Outcome, Stage, StageRun, TimelineEntry
 from incidents.stages import Ending
 from workers import captures, cases, playing
@@ -23,7 +23,11 @@ def escalate(job: Job) -> Ending:
 
     The builtin engine answers with an escalation, a model with a patch or with why there is none.
     """
-    made = playing.play(job, Role.PRODUCTION_FIXER, more=lambda known: _more(job, known))
+    try:
+        made = playing.play(job, Role.PRODUCTION_FIXER, more=lambda known: _more(job, known))
+    except errors.PermanentFailure as error:
+        # No repository, no service: nothing can be tried, and people are called all the same.
+        return Ending(Outcome.NOTHING, human=_human(job, None, error.message))
     content = made.model_dump(mode="json")
     patched = isinstance(made, reports.Patch) or (
         isinstance(made, reports.Escalation) and made.patch is not None
@@ -76,13 +80,15 @@ def _ended(run: StageRun, report: reports.Report | None) -> str:
     return f"{outcome} ({short})" if short else outcome
 
 
-def _human(job: Job, made: reports.Report) -> str:
+def _human(job: Job, made: reports.Report | None, unable: str = "") -> str:
     """Say the least that a person needs, the most important first: messages are cut."""
     found = made if isinstance(made, reports.Escalation) else None
     timeline = job.office.timeline.entries(job.incident.number)
     parts = [
         found.summary
         if found and found.solved
+        else f"Production-fixer could not look. {unable}"
+        if unable
         else "Production-fixer did not find the cause either.",
         _production(timeline),
         found.diagnosis.recommended if found and found.diagnosis else "",

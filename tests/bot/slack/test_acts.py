@@ -239,6 +239,7 @@ LINES = {
     Verb.SEVERITY: "severity P1",
     Verb.CHANGED: "changed flag on",
     Verb.MITIGATED: "mitigated switched",
+    Verb.MITIGATE: "mitigate restart",
     Verb.MERGE: "merge INC-2",
     Verb.HOTFIX: "hotfix checkout crashes",
 }
