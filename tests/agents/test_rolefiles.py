@@ -23,7 +23,7 @@ def test_every_role_has_a_file_with_its_skills_read(role: Role) -> None:
     assert len(found.system) < 12_000
 
 
-@pytest.mark.parametrize("role", READ_ONLY)
+@pytest.mark.parametrize("role", sorted(READ_ONLY))
 def test_a_role_that_reads_has_nothing_that_writes(role: Role) -> None:
     assert not WRITES.intersection(rolefiles.load(role).tools)
 
