@@ -256,14 +256,16 @@ class Sender:
         opened = await self._opened()
         said = await self._card()
         if self._card_said is None or said != replace(self._card_said, at=said.at):
+            written = False
             try:
                 await self.port.edit(opened.card, said)
+                written = True
             except errors.NotFound:  # somebody deleted it, or the place: it is made anew
                 self.conversation = replace(self.conversation, thread=None, card=None)
                 opened = await self._opened()
-            except BaseException:
-                self._card_stale = True
-                raise
+                written = True
+            finally:
+                self._card_stale |= not written
             self._card_said = said
             self._edited[opened.card.id] = self.clock()
         self._card_at = self.clock()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from incidents import errors, lifecycle
-from incidents.models import Approval, Incident, Stage
+from incidents.models import Incident, Stage
 from incidents.timers import CONTROLLER, LEADS_FOR
 from workers import contain, jobs, office
 from workers.mitigating import Mitigating
@@ -94,20 +94,23 @@ class Controller:
                 if rollout.id in self._busy:
                     continue
                 self._busy.add(rollout.id)
-            self._pool.submit(self._roll_one, rollout.id, fence)
+            self._pool.submit(
+                self._apart, rollout.id, functools.partial(self._traffic.tick, rollout.id, fence)
+            )
 
-    def _roll_one(self, rollout_id: str, fence: int) -> None:
+    def _apart(self, name: str, act: Callable[[], object]) -> None:
+        """Do one thing in a thread of its own; nothing that fails in it ends the controller."""
         try:
-            self._traffic.tick(rollout_id, fence)
+            act()
         except errors.StaleFence:
-            log.warning("rollout %s has a newer leader", rollout_id)
+            log.warning("%s has a newer leader", name)
         except errors.TemporaryFailure as error:
-            log.warning("rollout %s: %s", rollout_id, error)
+            log.warning("%s: %s", name, error)
         except Exception:  # a thread's boundary: the next tick tries again, the watchdog watches
-            log.exception("rollout %s", rollout_id)
+            log.exception("%s", name)
         finally:
             with self._guard:
-                self._busy.discard(rollout_id)
+                self._busy.discard(name)
 
     def _mitigate(self) -> None:
         """Run what was approved of named mitigations, each in a thread: a hook may take long."""
@@ -116,16 +119,9 @@ class Controller:
                 if approval.id in self._busy:
                     continue
                 self._busy.add(approval.id)
-            self._pool.submit(self._mitigate_one, approval)
-
-    def _mitigate_one(self, approval: Approval) -> None:
-        try:
-            self._mitigating.carry_out(approval)
-        except Exception:  # a thread's boundary, as for rollouts
-            log.exception("mitigation %s", approval.id)
-        finally:
-            with self._guard:
-                self._busy.discard(approval.id)
+            self._pool.submit(
+                self._apart, approval.id, functools.partial(self._mitigating.carry_out, approval)
+            )
 
     def _look_at_clocks(self) -> None:
         """Say once what is past its target; at twice the target it escalates."""

@@ -95,7 +95,12 @@ def _fallback(statement: ast.stmt, chain: list[ast.stmt]) -> list[str] | None:
         return []
     if looped:
         return ["continue"]
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]  # type: ignore[attr-defined]
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    else:
+        return None
     names = [target.id for target in targets if isinstance(target, ast.Name)]
     return [f"{name} = None" for name in names] if len(names) == len(targets) else None
 

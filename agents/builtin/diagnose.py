@@ -175,10 +175,10 @@ class Inquiry:
         # With a dead dependency before us there is no need to hunt for a rare failure.
         play.patient = self.dead_dependency() is None
         self.unfinished = True
-        self.set_scene(play.play())
+        scene = play.play()
+        self.set_scene(scene)
         self.unfinished = False
-        assert self.scene is not None  # noqa: S101 - set a line above
-        return self.scene
+        return scene
 
     def set_scene(self, scene: Scene) -> None:
         """Go on from what one replay showed."""
