@@ -39,9 +39,13 @@ from redis import Redis
 def begin(address):
     Redis.from_url(address).rpush({KEY!r}, time.time())
 """
-# A service whose test never ends: a worker can be killed in the middle of its diagnosis.
-SERVICE = """[[service]]
-name = "bench"
+# One without a test, whose stages end at once, and one whose test never ends, so that a worker can
+# be killed in the middle of its diagnosis.
+SERVICES = """[[service]]
+name = "brief"
+repository = "{repository}"
+[[service]]
+name = "endless"
 repository = "{repository}"
 test = "sleep 600"
 """
@@ -53,7 +57,7 @@ def rows() -> list[dict[str, object]]:
         folder = Path(name)
         repository = folder / "bench.git"
         history.build(repository, history.Scenario.NO_CODE_CAUSE, datetime.now(UTC), bare=True)
-        (folder / "halon.toml").write_text(SERVICE.format(repository=repository), "utf-8")
+        (folder / "halon.toml").write_text(SERVICES.format(repository=repository), "utf-8")
         settings = Settings(folder=folder / "halon", file=folder / "halon.toml").model_copy(
             update={"database_url": None, "redis_url": None}
         )
@@ -91,8 +95,8 @@ def _measured(plant: Plant, settings: Settings, folder: Path) -> list[dict[str, 
     ]
 
 
-def _open(store: Store, title: str) -> int:
-    opening = Opening(title, policy.OPERATOR, title, Severity.P2, "bench", stage=None)
+def _open(store: Store, service: str, title: str) -> int:
+    opening = Opening(title, policy.OPERATOR, title, Severity.P2, service, stage=None)
     return Incidents(store).open(opening).number
 
 
@@ -100,7 +104,7 @@ def _ours(plant: Plant, store: Store, wakeups: jobs.Wakeups) -> float:
     """Return seconds from the wake-up to the claim, which is the stage's first line."""
     stages, spent = Stages(store), []
     for number in range(SAMPLES):
-        run = stages.queue_stage(_open(store, f"start {number}"), Stage.ESCALATE)
+        run = stages.queue_stage(_open(store, "brief", f"start {number}"), Stage.ESCALATE)
         stages.woken(run.id)
         begun = datetime.now(UTC)
         wakeups.wake(jobs.NORMAL, run)
@@ -137,7 +141,7 @@ def _stock(folder: Path, address: str) -> float:
 def _again(plant: Plant, store: Store) -> float:
     """Kill a worker with its child in the middle of a stage and wait for the next claim."""
     stages = Stages(store)
-    run = stages.queue_stage(_open(store, "killed"), Stage.DIAGNOSE)
+    run = stages.queue_stage(_open(store, "endless", "killed"), Stage.DIAGNOSE)
     claimed = _until(stages, run, lambda found: found.fence > run.fence, plant.supervisor.look)
     pid = plant.supervisor.pid("worker-normal")
     begun = time.monotonic()

@@ -76,11 +76,9 @@ def _row(what: str, aim: str, value: float, anchor: float) -> Row:
     return {
         "what": what,
         "aim": aim,
-        "value": value,
-        "anchor": anchor,
-        "ratio": value / anchor,
-        "unit": "ms",
-        "anchor_is": f"{AT_ONCE} bare inserts with a commit each",
+        "value": f"{value:.0f} ms",
+        "anchor": f"{AT_ONCE} bare inserts with a commit each: {anchor:.1f} ms",
+        "ratio": f"{value / anchor:.1f}",
     }
 
 

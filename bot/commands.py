@@ -20,6 +20,7 @@ from incidents.knowledge import ActionItems
 from incidents.models import (
     Act,
     Answer,
+    Approval,
     Change,
     ChangeKind,
     Duty,
@@ -67,9 +68,10 @@ ACTS: dict[Verb, Act] = {
     Verb.REVIEW: Act.ROLE_RUN,
     Verb.CLOSE: Act.CLOSE,
     Verb.PUBLISH: Act.PUBLISH,
-}  # APPROVE and REFUSE are judged by `approvals.decide`, which knows what is asked
+}  # APPROVE, REFUSE and BREAK_GLASS are judged by `approvals`, which know what is asked
 
 
+REPEATABLE = (Verb.OPEN, Verb.APPROVE, Verb.REFUSE, Verb.BREAK_GLASS, Verb.HOTFIX)
 READS = (Verb.STATUS, Verb.LIST, Verb.HELP, Verb.ACTIONS)
 DUTIES = {
     Verb.OWN: Duty.COMMANDER,
@@ -148,7 +150,7 @@ class Commands:
         body = _body("say", person, line=line, thread=thread, place=place)
         again = Said(DONE_ALREADY, True, parsed.incident or thread)
         # Opening and answering are made once by the store itself, under the same key.
-        repeats = parsed.verb in (Verb.OPEN, Verb.APPROVE, Verb.REFUSE, Verb.HOTFIX)
+        repeats = parsed.verb in REPEATABLE
         return Deed(
             key,
             person,
@@ -353,16 +355,22 @@ class Commands:
         return Said(f"Recorded as a change of {incident.service}.", True, incident.id)
 
     def _answer(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
-        pending = self.approvals.pending(incident.number)
-        if not pending:
-            raise errors.WrongState(
-                f"{incident.id} asks nothing right now.", incident_id=incident.id
-            )
         answer = Answer.YES if command.verb is Verb.APPROVE else Answer.NO
-        asked = pending[-1]
+        asked = self._asked(incident)
         if answer is Answer.YES and command.text:
             asked = self.offers.take(asked, command.text.lower(), person)
         return self.voted(self.approvals.decide(asked.id, person, answer, None, key), answer)
+
+    def _break_glass(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
+        asked = self._asked(incident)
+        decision = self.approvals.break_glass(asked.id, person, command.text, key)
+        return self.voted(decision, Answer.YES)
+
+    def _asked(self, incident: Incident) -> Approval:
+        """Return the newest open question; raises `errors.WrongState` where nothing is asked."""
+        if pending := self.approvals.pending(incident.number):
+            return pending[-1]
+        raise errors.WrongState(f"{incident.id} asks nothing right now.", incident_id=incident.id)
 
     def voted(self, decision: Decision, answer: Answer) -> Said:
         """Return what became of a vote, as a sentence."""
@@ -461,6 +469,7 @@ _DO: dict[Verb, Callable[[Commands, Command, Incident, Person, str], Said]] = {
     Verb.NOTE: Commands._note,
     Verb.APPROVE: Commands._answer,
     Verb.REFUSE: Commands._answer,
+    Verb.BREAK_GLASS: Commands._break_glass,
     Verb.HOLD: Commands._hold,
     Verb.ROLLBACK: Commands._rollback,
     Verb.MITIGATED: Commands._mitigated,

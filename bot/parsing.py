@@ -28,6 +28,7 @@ class Verb(StrEnum):
     CHANGED = "changed"
     APPROVE = "approve"
     REFUSE = "refuse"
+    BREAK_GLASS = "break-glass"
     HOLD = "hold"
     ROLLBACK = "rollback"
     MITIGATED = "mitigated"
@@ -94,6 +95,12 @@ USAGE: dict[Verb, Usage] = {
         "/incident approve",
     ),
     Verb.REFUSE: Usage("", "answer no to what is asked", "/incident refuse"),
+    Verb.BREAK_GLASS: Usage(
+        "INC-n WHY",
+        "as a responder, say yes alone where no approver answers; it is looked at afterwards",
+        "/incident break-glass INC-4 no approver answers and sales stand still",
+        text=True,
+    ),
     Verb.HOLD: Usage("", "keep the canary at its present share", "/incident hold"),
     Verb.ROLLBACK: Usage("", "take the canary back now", "/incident rollback"),
     Verb.MITIGATED: Usage(
@@ -403,6 +410,12 @@ def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misund
         return Misunderstood(
             f"{verb.value!r} belongs to an incident: type it in its thread, or name it.",
             f"/incident {verb.value} INC-1 {usage.words}".rstrip(),
+        )
+    if verb is Verb.BREAK_GLASS and (not text or not _NUMBER.match(words[0])):
+        # Typed whole even in its thread: nobody breaks the glass by a slip of the finger.
+        return Misunderstood(
+            f"{verb.value!r} needs the incident's number and the reason.",
+            f"/incident {verb.value} {incident} {text or 'WHY'}",
         )
     if usage.text and not text:
         return Misunderstood(f"{verb.value!r} needs {usage.words}.", usage.example)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from incidents import entries, errors, mac, moves, policy, rows, schema, timeline
+from incidents import entries, errors, knowledge, mac, moves, policy, rows, schema, timeline
 from incidents.columns import canonical
 from incidents.models import (
     MACHINE,
@@ -35,6 +35,7 @@ _S = ApprovalState
 TAKES_ANSWERS = (_S.ASKED, _S.WITHDRAWN)
 # How long a spent yes is looked at again, for its end may not have been seen.
 REMEMBERED = timedelta(hours=2)
+REVIEWED_WITHIN = timedelta(days=3)  # that somebody answered alone
 THROUGH = "through "  # a scope that covers every phase up to its figure, while every gate passes
 
 
@@ -151,6 +152,28 @@ class Approvals:
             if refusal is not None:
                 return _refuse(tx, approval, person, answer, event_key, refusal)
             return _accept(tx, approval, person, answer, event_key, key)
+
+    def break_glass(self, approval_id: str, person: Person, why: str, event_key: str) -> Decision:
+        """Say yes alone, by a responder whom no approver answers; an action item asks for a look.
+
+        Goes past the list of approvers, four eyes and an INCONCLUSIVE, never past a FAIL.
+        """
+        access, key = self._judges()
+        with self._store.write() as tx:
+            approval, incident = _locked(tx, approval_id)
+            if (seen := _voted(tx, event_key, approval)) is not None:
+                return seen
+            if approval.state is _S.GRANTED:
+                return _already(tx, approval, person, event_key, access)
+            refusal = _stale(tx, approval, Answer.YES, None)
+            if refusal is None:
+                allowed = policy.may_break_glass(approval, person, access)
+                refusal = allowed.reason if isinstance(allowed, policy.Refused) else None
+            if refusal is not None:
+                return _refuse(tx, approval, person, Answer.YES, event_key, refusal)
+            decision = _accept(tx, approval, person, Answer.YES, event_key, key, alone=why)
+            _ask_for_a_look(tx, incident, decision.approval, why, access)
+            return decision
 
     def withdraw(self, approval_id: str, person: Person, event_key: str) -> Decision:
         """Take one's yes back; accepted only before the step has started."""
@@ -401,7 +424,13 @@ def _refuse(
 
 
 def _accept(
-    tx: Tx, approval: Approval, person: Person, answer: Answer, event_key: str, key: bytes
+    tx: Tx,
+    approval: Approval,
+    person: Person,
+    answer: Answer,
+    event_key: str,
+    key: bytes,
+    alone: str | None = None,
 ) -> Decision:
     yes = answer is Answer.YES
     state = _S.GRANTED if yes else _S.REFUSED
@@ -412,8 +441,23 @@ def _accept(
     _record(tx, approval, person, answer, event_key, (True, reason))
     moves.heard(tx, rows.get_incident(tx, approval.incident), person)
     kind = EntryKind.APPROVED if yes else EntryKind.REFUSED
-    _say(tx, approval, kind, person, {"answer": answer.value, "reason": reason})
+    said = {"answer": answer.value, "reason": reason} | ({"alone": alone} if alone else {})
+    _say(tx, approval, kind, person, said)
     return Decision(True, reason, _get(tx, approval.id))
+
+
+def _ask_for_a_look(
+    tx: Tx, incident: Incident, approval: Approval, why: str, access: Access
+) -> None:
+    """Leave an open action item: a lone yes is right at 2 a.m. and looked at by day."""
+    service = access.services.get(approval.service)
+    owner = ", ".join(service.owners) if service and service.owners else "the service's approvers"
+    text = (
+        f"Look at why {incident.id} was approved past the approvers ({approval.act.value} "
+        f"{approval.scope}), and what would have let one of them answer: {why}"
+    )
+    due = tx.now + REVIEWED_WITHIN
+    knowledge.add_item(tx, incident.number, text, owner, due, None, MACHINE)
 
 
 def _tell_forged(tx: Tx, approval: Approval) -> None:

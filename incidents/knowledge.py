@@ -128,12 +128,7 @@ class ActionItems:
         """Add one, with a timeline entry; the same text again returns the stored one."""
         with self._store.write() as tx:
             rows.lock_incident(tx, incident)
-            text = timeline.redacted(tx, incident, text)
-            row = {"incident": incident, "text": text, "owner": owner, "due": due, "check": check}
-            if tx.insert_new(_A, row | {"created_at": tx.now}) is not None:
-                _tell(tx, incident, row | {"due": due.isoformat()}, by)
-            where = (_A.c.incident == incident, _A.c.text == text)
-            return value(ActionItem, tx.run(select(_A).where(*where)).one())
+            return add_item(tx, incident, text, owner, due, check, by)
 
     def reword(self, incident: int, old: str, new: str) -> bool:
         """Follow a message that an open item was made of; False where there is none of that text.
@@ -169,6 +164,18 @@ class ActionItems:
             query = query.where(_A.c.done_at.is_(None))
         with self._store.read() as tx:
             return [value(ActionItem, row) for row in tx.run(query)]
+
+
+def add_item(
+    tx: Tx, incident: int, text: str, owner: str, due: datetime, check: str | None, by: Person
+) -> ActionItem:
+    """Add a follow-up in a transaction that holds the incident's lock; see `ActionItems.add`."""
+    text = timeline.redacted(tx, incident, text)
+    row = {"incident": incident, "text": text, "owner": owner, "due": due, "check": check}
+    if tx.insert_new(_A, row | {"created_at": tx.now}) is not None:
+        _tell(tx, incident, row | {"due": due.isoformat()}, by)
+    where = (_A.c.incident == incident, _A.c.text == text)
+    return value(ActionItem, tx.run(select(_A).where(*where)).one())
 
 
 def _tell(tx: Tx, incident: int, item: dict[str, object], by: Person) -> None:

@@ -219,6 +219,7 @@ class Act(StrEnum):
     PRIVATE = "private"
     RUN_MODE = "run mode"
     MITIGATE = "mitigate"  # a named mitigation, or its undoing
+    BREAK_GLASS = "break glass"  # a lone yes of a responder, with a reason
 
 
 class Answer(StrEnum):

@@ -47,6 +47,7 @@ WHO_MAY: dict[Act, Who] = {
     Act.CANCEL: Who.RESPONDERS,
     Act.HOLD: Who.RESPONDERS,
     Act.TAKE_BACK: Who.RESPONDERS,
+    Act.BREAK_GLASS: Who.RESPONDERS,
     Act.PUBLISH: Who.RESPONDERS,
     Act.CLOSE: Who.RESPONDERS,
     Act.START: Who.APPROVERS,
@@ -143,6 +144,15 @@ def may_answer(
     if service is not None and service.four_eyes and _same(approval.author, person, access):
         return Refused("Four eyes: whoever wrote the patch cannot approve it.")
     return Allowed()
+
+
+def may_break_glass(approval: Approval, person: Person, access: Access) -> Allowed | Refused:
+    """Return whether a person may say yes alone where no approver answers; never over a FAIL."""
+    if person.platform is Platform.MACHINE:
+        return Refused("Breaking the glass takes a person.")
+    if approval.gate is Result.FAIL:
+        return Refused("The gate says FAIL; no glass is broken over that. Take it back.")
+    return may(Act.BREAK_GLASS, person, approval.service, access)
 
 
 def _same(one: Person | None, other: Person, access: Access) -> bool:

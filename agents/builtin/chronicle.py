@@ -77,7 +77,8 @@ def _question(content: Json) -> str:
 
 
 def _approved(content: Json) -> str:
-    return f"It was approved: {content.get('act')} {_percent(content.get('scope'))}."
+    alone = f" by one responder alone, because {content['alone']}" if content.get("alone") else ""
+    return f"It was approved{alone}: {content.get('act')} {_percent(content.get('scope'))}."
 
 
 def _percent(scope: object) -> str:

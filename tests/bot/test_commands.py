@@ -163,6 +163,7 @@ def test_a_double_click_at_the_same_moment_is_one_act(office: Office) -> None:
     [
         ("approve", "asks nothing"),
         ("refuse", "asks nothing"),
+        ("break-glass INC-1 now", "asks nothing"),
         ("hold", "no rollout"),
         ("rollback", "no rollout"),
         ("close", "cannot become closed"),
@@ -233,6 +234,10 @@ def test_a_stranger_cannot_hold(office: Office) -> None:
         (STRANGER, "approve", ApprovalState.ASKED),
         (RESPONDER, "refuse", ApprovalState.REFUSED),
         (STRANGER, "refuse", ApprovalState.ASKED),
+        (RESPONDER, "break-glass INC-1 no approver answers", ApprovalState.GRANTED),
+        (RESPONDER, "break-glass no approver answers", ApprovalState.ASKED),
+        (RESPONDER, "break-glass INC-1", ApprovalState.ASKED),
+        (STRANGER, "break-glass INC-1 no approver answers", ApprovalState.ASKED),
     ],
 )
 def test_who_may_answer_a_question(

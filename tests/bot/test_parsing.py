@@ -69,6 +69,7 @@ def test_a_line_outside_a_thread(line: str, expected: Command) -> None:
         ("/incident escalate", Command(Verb.ESCALATE, "INC-3")),
         ("/incident changed flag x on", Command(Verb.CHANGED, "INC-3", "flag x on")),
         ("/incident ack INC-9", Command(Verb.ACK, "INC-9")),
+        ("/incident break-glass INC-3 now", Command(Verb.BREAK_GLASS, "INC-3", "now")),
         ("cache is cold", Command(Verb.NOTE, "INC-3", "cache is cold")),
     ],
 )
@@ -89,6 +90,9 @@ def test_a_line_in_a_thread(line: str, expected: Command) -> None:
         ("/incident nte INC-3 x", None, "'note'", "/incident note INC-3 x"),
         ("/incident rollback now", "INC-3", "nothing was done", "/incident rollback"),
         ("/incident approve not yet", "INC-3", "nothing was done", "/incident approve"),
+        ("/incident break-glass", "INC-3", "number", "/incident break-glass INC-3 WHY"),
+        ("/incident break-glass now", "INC-3", "number", "/incident break-glass INC-3 now"),
+        ("/incident break-glass INC-3", "INC-3", "reason", "/incident break-glass INC-3 WHY"),
         ("/incident severity", "INC-3", "needs", "/incident severity P1"),
         ("/incident severity high", "INC-3", "no severity", "/incident severity P1"),
         ("/incident note", "INC-3", "needs TEXT", "/incident note cache is cold"),

@@ -11,6 +11,7 @@ from sqlalchemy import update
 from incidents import approvals as module
 from incidents import errors, mac, schema
 from incidents.approvals import Approvals, Expected
+from incidents.knowledge import ActionItems
 from incidents.models import Act, Answer, Approval, ApprovalState, Person, Platform, Result, Verdict
 from incidents.policy import Access
 from tests.incidents.builders import (
@@ -110,6 +111,40 @@ def test_an_inconclusive_is_granted_to_the_approver_who_commands(world: World) -
     world.incidents.own(approval.incident, APPROVER)
 
     assert world.approvals.decide(approval.id, APPROVER, YES, None, "e1").accepted
+
+
+def test_a_responder_may_break_the_glass_and_that_is_looked_at_afterwards(world: World) -> None:
+    approval = asked(world, gate=Result.INCONCLUSIVE)
+    decision = world.approvals.break_glass(approval.id, RESPONDER, "no approver answers", "e1")
+    told = world.timeline.entries(approval.incident)[-2:]
+    (item,) = ActionItems(world.store).list(approval.incident)
+
+    assert (True, RESPONDER) == (decision.accepted, decision.approval.decided_by)
+    assert ["approved", "note"] == [entry.kind for entry in told]
+    assert "no approver answers" == told[0].content["alone"]
+    assert "no approver answers" in item.text
+    assert world.approvals.granted("r1", "10", "s") is not None
+
+
+@pytest.mark.parametrize(
+    ("person", "named"),
+    [
+        (RESPONDER, {"gate": Result.FAIL}),
+        (REPORTER, {}),
+        (replace(RESPONDER, bot=True), {}),
+        (replace(RESPONDER, guest=True), {}),
+        (Person(Platform.MACHINE, "halon"), {}),
+    ],
+)
+def test_the_glass_is_not_broken_over_a_fail_nor_by_a_stranger(
+    world: World, person: Person, named: dict[str, object]
+) -> None:
+    approval = asked(world, **named)
+    decision = world.approvals.break_glass(approval.id, person, "now", "e1")
+
+    assert not decision.accepted
+    assert ApprovalState.ASKED is state(world, approval)
+    assert [] == ActionItems(world.store).list(approval.incident)
 
 
 def test_an_expired_question_takes_no_answer(world: World) -> None:
