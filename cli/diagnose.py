@@ -6,8 +6,6 @@ was produced, whatever it says; 3: it could not run, with one sentence on stderr
 
 import functools
 import json
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -25,6 +23,8 @@ from agents.claude import Claude, Place
 from agents.engine import Budget, Role
 from agents.prices import Prices
 from agents.purse import Pocket
+from cli import asked
+from cli.asked import AsJson, Seconds, Which
 from cli.settings import read
 from incidents import errors, report_text, reports
 from incidents.redaction import Redactor
@@ -32,48 +32,6 @@ from workers import engines
 from workers.settings import WorkerSettings
 
 CANNOT_RUN = 3
-MAX_TRACE_BYTES = 4 * 1024 * 1024
-TAGS = "deploy*"
-
-Repo = Annotated[
-    Path, typer.Option("--repo", help="The service's git repository; it is only read.")
-]
-Log = Annotated[
-    list[Path] | None,
-    typer.Option("--log", help="A log file, plain or compressed; may be repeated."),
-]
-TraceFile = Annotated[
-    Path | None, typer.Option("--trace", help="A file with a stack trace; - reads standard input.")
-]
-Test = Annotated[
-    str | None,
-    typer.Option(
-        "--test",
-        help='The command that shows the failure, such as "pytest -q"; exit 0 means healthy. '
-        "It is run in the sandbox, without a shell and without a network.",
-    ),
-]
-Good = Annotated[
-    str | None,
-    typer.Option("--good", help="A revision that was good, before the broken one."),
-]
-With = Annotated[
-    list[Path] | None,
-    typer.Option("--with", help="A further folder that the command reads; never a suspect."),
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
-]
-Revision = Annotated[str, typer.Option("--revision", help="The broken revision.")]
-Seconds = Annotated[float, typer.Option("--seconds", min=1, help="How long it may take.")]
-Which = Annotated[
-    str,
-    typer.Option(
-        "--sandbox",
-        envvar="HALON_SANDBOX",
-        help="Where the repository's code runs: auto, bubblewrap, namespaces or none.",
-    ),
-]
 
 Who = Annotated[
     Literal["auto", "builtin", "claude"],
@@ -93,22 +51,16 @@ def register(app: typer.Typer) -> None:
     app.command("fix", rich_help_panel=panel)(fix)
 
 
+@asked.of_a_case
 def diagnose(
-    repo: Repo,
-    log: Log = None,
-    trace: TraceFile = None,
-    test: Test = None,
-    good: Good = None,
-    with_: With = None,
+    case: cases.Case,
     as_json: AsJson = False,
-    revision: Revision = "HEAD",
     seconds: Seconds = 600.0,
     sandbox_name: Which = "auto",
     engine_name: Who = "auto",
     dollars: Dollars = 1.55,
 ) -> None:
     """Find the commit that broke it, prove it by replaying, or say that no commit did."""
-    case = case_of(repo, log, trace, test, good, with_, revision)
 
     def work(thinking: Thinking) -> list[reports.Report]:
         return [thinking.run(Role.BUG_DIAGNOSTICIAN, case, Budget(seconds))]
@@ -117,87 +69,22 @@ def diagnose(
     _answer(work, chosen, as_json=as_json, doing="diagnosing")
 
 
+@asked.of_a_case
 def fix(
-    repo: Repo,
-    log: Log = None,
-    trace: TraceFile = None,
-    test: Test = None,
-    good: Good = None,
-    with_: With = None,
+    case: cases.Case,
     as_json: AsJson = False,
-    revision: Revision = "HEAD",
     seconds: Seconds = 900.0,
     sandbox_name: Which = "auto",
     engine_name: Who = "auto",
     dollars: Dollars = 1.55,
 ) -> None:
     """Diagnose, write the smallest safe patch and test it; the working tree is not touched."""
-    case = case_of(repo, log, trace, test, good, with_, revision)
     _answer(
         lambda thinking: list(thinking.fix(case, Budget(seconds))),
         functools.partial(_thinking, engine_name, sandbox_name, dollars),
         as_json=as_json,
         doing="diagnosing, mending and testing",
     )
-
-
-def case_of(
-    repo: Path,
-    log: list[Path] | None,
-    trace: Path | None,
-    test: str | None,
-    good: str | None,
-    with_: list[Path] | None,
-    revision: str,
-) -> cases.Case:
-    """Return the case that the options describe; raises `typer.BadParameter`."""
-    for folder in with_ or ():
-        if not folder.is_dir():
-            raise typer.BadParameter(f"there is no folder {str(folder)!r}", param_hint="--with")
-    for file in log or ():
-        _must_be_there(file)
-    try:
-        command = cases.command(test)
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}: {test!r}", param_hint="--test") from error
-    if test is not None and command is None:
-        raise typer.BadParameter("the command is empty; leave it out", param_hint="--test")
-    return cases.Case(
-        repository=repo,
-        revision=revision,
-        good=good,
-        logs=tuple(log or ()),
-        traces=(_read(trace),) if trace else (),
-        test=command,
-        read_only=tuple(folder.resolve() for folder in with_ or ()),
-        tags=TAGS,
-    )
-
-
-def _must_be_there(file: Path) -> None:
-    try:
-        file.stat()
-    except OSError as error:
-        said = f"{str(file)!r} cannot be read: {error.strerror}"
-        raise typer.BadParameter(said, param_hint="--log") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        if str(path) == "-":
-            raw = sys.stdin.buffer.read(MAX_TRACE_BYTES)
-        else:
-            # O_NONBLOCK: opening a pipe that nobody writes to must not wait for one who does.
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            os.set_blocking(handle, True)
-            with os.fdopen(handle, "rb") as file:
-                raw = file.read(MAX_TRACE_BYTES)
-    except OSError as error:
-        said = f"{str(path)!r} cannot be read: {error.strerror}"
-        raise typer.BadParameter(said, param_hint="--trace") from error
-    if not raw.strip():
-        raise typer.BadParameter(f"{str(path)!r} is empty", param_hint="--trace")
-    return raw.decode("utf-8", "replace")
 
 
 class Thinking(Protocol):

@@ -21,8 +21,8 @@ from agents import git, given, sandbox
 from agents.builtin import engine
 from agents.builtin import review as reviewing
 from agents.engine import Budget, Role
-from cli.diagnose import AsJson, Good, Log, Repo, Revision, Seconds, Test, TraceFile, Which, With
-from cli.diagnose import case_of as case_from
+from cli import asked
+from cli.asked import AsJson, Good, Repo, Revision, Seconds, Which
 from cli.settings import read
 from incidents import errors, report_text, reports
 from incidents.models import Severity
@@ -52,25 +52,19 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=panel)(review)
 
 
+@asked.of_a_case
 def try_patch(
-    repo: Repo,
+    case: cases.Case,
     patch: Patch,
-    log: Log = None,
-    trace: TraceFile = None,
-    test: Test = None,
-    good: Good = None,
-    with_: With = None,
     as_json: AsJson = False,
-    revision: Revision = "HEAD",
     severity: Annotated[Severity, typer.Option(help="How deep it is tested.")] = Severity.P1,
     seconds: Seconds = 600.0,
     sandbox_name: Which = "auto",
 ) -> None:
     """Test a patch in five ways, and say whether it may go to production."""
-    case = replace(case_from(repo, log, trace, test, good, with_, revision), severity=severity)
 
     def work() -> reports.Report:
-        known = _with_patch(case, _text(patch))
+        known = _with_patch(replace(case, severity=severity), _text(patch))
         with tempfile.TemporaryDirectory(prefix="halon-") as folder:
             builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
             return builtin.run(Role.HOTFIX_TESTER, known, Budget(seconds))
