@@ -7,7 +7,6 @@ import contextlib
 import glob
 import json
 import os
-import shlex
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from agents import case, evidence, git, gitcalls
 from agents.builtin import environment
-from agents.sandboxes import commands
+from cli import inboxes, programs
 from cli.finding import Finding, fine, note, shown, wrong
 from incidents import errors
 from incidents.models import RunMode, Severity
@@ -32,7 +31,8 @@ def look(service: Service, settings: Settings) -> Iterator[Finding]:
     """Look at everything that a service declares, as the workers with these settings would."""
     yield repository(service, settings.credentials)
     yield from logs(service)
-    yield from programs(service)
+    yield from programs.look(service)
+    yield from inboxes.look(service)
     yield record(service)
     yield from dependencies(service)
     yield from production(service, settings.folder.absolute())
@@ -92,35 +92,6 @@ def logs(service: Service) -> Iterator[Finding]:
             yield wrong(what, "matches nothing", "Correct the pattern, or start the service once.")
         else:
             yield fine(what, f"{len(found)} {'file' if len(found) == 1 else 'files'}")
-
-
-def programs(service: Service) -> Iterator[Finding]:
-    """Look whether the programs of test, reproduce and prepare are there."""
-    replay = service.reproduce
-    lines = [("test", service.test), ("prepare", service.prepare)]
-    if replay is not None:
-        lines += [("reproduce", text) for text in (replay.run, *replay.setup)]
-    for name, text in lines:
-        if text is not None:
-            yield _program(service, name, text)
-    if service.test is None and replay is None:
-        mend = f"Set `test` or `reproduce` of {service.name}: nothing is CONFIRMED without."
-        yield note(f"{service.name}: test", "none", mend)
-
-
-def _program(service: Service, name: str, text: str) -> Finding:
-    what = f"{service.name}: {name} `{text}`"
-    words = [word for word in shlex.split(text) if "=" not in word.partition("/")[0]]
-    if not words:
-        return wrong(what, "names no program", f"Correct `{name}` in halon.toml.")
-    program, tree = words[0], Path(service.repository)
-    if "/" in program and not Path(program).is_absolute() and not tree.is_dir():
-        return note(what, "lies in the repository, which is elsewhere; it was not looked for")
-    found = commands.find(program, tree, service.sandbox.read_only)
-    if found is None:
-        mend = f"Install {program!r} on this machine, or correct `{name}` in halon.toml."
-        return wrong(what, f"there is no program {program!r}", mend)
-    return fine(what, str(found))
 
 
 def record(service: Service) -> Finding:

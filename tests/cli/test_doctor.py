@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,63 @@ def test_a_branch_that_is_not_there(tmp_path: Path, service: dict[str, Any]) -> 
     found = look({**service, "branch": "release"}, tmp_path)
 
     assert State.WRONG is found[f"repository {service['repository']}"].state
+
+
+def test_an_inbox_that_can_be_watched_and_mended_is_fine(
+    tmp_path: Path, service: dict[str, Any]
+) -> None:
+    found = look({**service, "inbox": service["repository"]}, tmp_path)
+
+    assert State.FINE is found[f"inbox {service['repository']}"].state
+
+
+@pytest.mark.parametrize("kind", ["gone", "no tree", "bare", "without a commit"])
+def test_an_inbox_that_holds_nothing_to_mend(
+    tmp_path: Path, service: dict[str, Any], kind: str
+) -> None:
+    place = tmp_path / "inbox"
+    if kind == "no tree":
+        place.mkdir()
+    if kind in ("bare", "without a commit"):
+        options = ["--bare"] if kind == "bare" else []
+        subprocess.run(["git", "init", "--quiet", *options, str(place)], check=True)
+
+    found = look({**service, "inbox": str(place)}, tmp_path)[f"inbox {place}"]
+
+    assert (State.WRONG, True) == (found.state, bool(found.mend))
+
+
+def test_hooks_that_are_not_there_or_may_not_be_run_are_named(
+    tmp_path: Path, service: dict[str, Any]
+) -> None:
+    plain = tmp_path / "switch.sh"
+    plain.write_text("exit 0\n")
+    here = {"argv": ["sh", "-c", "exit 0"], "away": ["no-such-hook", "x"], "file": [str(plain)]}
+    deploy = dict.fromkeys(("prepare", "observe", "promote", "take_back"), here["argv"])
+    found = look(
+        service
+        | {
+            "mitigations": {"flag-off": {"run": here["file"], "risk": "r", "undo": here["away"]}},
+            "captures": {"threads": here["away"], "pools": here["argv"]},
+            "deploy": {"driver": "command", **deploy, "set_weight": here["away"]},
+        },
+        tmp_path,
+    )
+
+    told = {
+        name.partition(" `")[0]: one
+        for name, one in found.items()
+        if name.startswith(("mitigations", "captures", "deploy."))
+    }
+    wrong = {name for name, one in told.items() if one.state is State.WRONG}
+    assert {
+        "mitigations.flag-off.run",
+        "mitigations.flag-off.undo",
+        "captures.threads",
+        "deploy.set_weight",
+    } == wrong
+    assert "chmod +x" in told["mitigations.flag-off.run"].mend
+    assert {"captures.pools", "deploy.prepare"} < set(told)
 
 
 def test_a_shallow_clone_is_a_note(tmp_path: Path, git_repo: repositories.Repository) -> None:
