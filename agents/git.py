@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 BAD_NAME = re.compile(r"^$|^-|^:|[\x00-\x20\x7f*?\[\\]|\.\.|\^\{/|@\{(?!u|\d)")
+FULL_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Enough for any answer that a person reads; `rev-list` alone counts further.
 LOG_LIMIT = 1000
 # Commits read ahead: suspects lie between two deploys, which are hardly ever further apart.
@@ -60,6 +61,7 @@ class Repository:
         # What never changes: a commit's tree and parents, by its full sha.
         self._seen: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._windows: dict[str, frozenset[str]] = {}
+        self._verified_shas: dict[tuple[str, str], str] = {}
 
     def close(self) -> None:
         """Remove the scratch folder with every object that was made here."""
@@ -304,11 +306,15 @@ class Repository:
             ) from error
 
     def _verified(self, revision: str, kind: str) -> str:
+        if (revision, kind) in self._verified_shas:
+            return self._verified_shas[revision, kind]
         if not BAD_NAME.search(revision):
             name = f"{revision}^{{{kind}}}"
             args = ("rev-parse", "--verify", "--quiet", "--end-of-options", name)
             answer = self._own(*args, codes=(0, 1, 128))
             if answer.code == 0:
+                if FULL_SHA.fullmatch(revision):  # a name may mean another commit tomorrow
+                    self._verified_shas[revision, kind] = answer.text
                 return answer.text
         mend = (
             "the clone is shallow: `git fetch --unshallow` brings its full history"

@@ -148,7 +148,8 @@ class Controller:
             return
         runs = self._desk.incidents.runs(incident.number)
         diagnosed = any(one.stage is Stage.DIAGNOSE and one.outcome for one in runs)
-        offered = any(one.stage is Stage.CONTAIN and one.created_at >= late for one in runs)
+        offers = [one for one in runs if one.stage is Stage.CONTAIN]
+        offered = any(one.created_at >= late or one.outcome is None for one in offers)
         if not diagnosed and not offered:
             self._desk.stages.queue_stage(incident.number, Stage.CONTAIN)
 

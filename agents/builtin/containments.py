@@ -5,9 +5,10 @@ Called by the hotfix role, which tries them from the smallest on. Nothing is run
 written here; what cannot be built is noted with its reason.
 """
 
+import functools
 from dataclasses import dataclass, field, replace
 
-from agents.builtin import catches, caution, guards, pins, suspects
+from agents.builtin import catches, caution, guards, pins, suspects, wider
 from agents.builtin.symptom import Symptom
 from agents.builtin.workbench import Workbench
 from agents.gitcalls import GitFailed
@@ -74,6 +75,17 @@ class Containments:
                 seen[item.tree] = item
         return sorted(seen.values(), key=lambda item: (item.size, ORDER.index(item.kind)))[:MOST]
 
+    @functools.cached_property
+    def ranked(self) -> list[suspects.Scored]:
+        """The commits that may be the cause, as the crashing lines speak for them."""
+        source = self.bench.source
+        window = source.window(None, self.head, WINDOW)
+        floor = window[0].sha if len(window) > 1 else None
+        words = suspects.words_of(self.symptom.crash.message) if self.symptom.crash else ()
+        return suspects.rank(
+            source, head=self.head, good=floor, frames=self.symptom.located, words=words
+        )
+
     def _sized(
         self, kind: RemedyKind, tree: str, words: Words, culprit: str | None = None
     ) -> Candidate:
@@ -134,15 +146,8 @@ class Containments:
 
     def _taken_back(self) -> list[Candidate]:
         """Take back the latest changes of the crashing lines: settings, one file, or the whole."""
-        source = self.bench.source
-        window = source.window(None, self.head, WINDOW)
-        floor = window[0].sha if len(window) > 1 else None
-        words = suspects.words_of(self.symptom.crash.message) if self.symptom.crash else ()
-        ranked = suspects.rank(
-            source, head=self.head, good=floor, frames=self.symptom.located, words=words
-        )
         found: list[Candidate] = []
-        for item in ranked[:SUSPECTS]:
+        for item in self.ranked[:SUSPECTS]:
             found += self.without(item.commit.sha)
         if not found:
             self.refused.append("revert: no recent change of the crashing lines can be taken back")
@@ -164,6 +169,7 @@ class Containments:
         if tree is None:
             why = f"later commits changed the same lines ({', '.join(conflicts[:3])})"
             self.refused.append(f"revert: {said}: {why}")
+            found += self._with_more(commit)
         else:
             kept = self._kept_tests(tree)
             title = f"Revert {commit[:12]}: {change.subject[:80]}"
@@ -182,6 +188,31 @@ class Containments:
                 only = "Only this part of that change is taken back; the rest stays."
                 found.append(self._sized(kind, part, self._old(title, only), commit))
         return found
+
+    def _with_more(self, commit: str) -> list[Candidate]:
+        """Return the ways to take a commit back with what was built on the same lines."""
+        found: list[Candidate] = []
+        subject = self.bench.source.commit(commit).subject[:60]
+        together = wider.with_dependents(self.bench, self.head, commit)
+        if isinstance(together, wider.Taken):
+            names = ", ".join(sha[:12] for sha in together.along)
+            title = f"Revert {commit[:12]} ({subject}) and {names}, built on it"
+            found += self._more(RemedyKind.REVERT, together.tree, title, commit)
+        files = wider.files_before(self.bench, self.head, commit)
+        if isinstance(files, wider.Taken):
+            title = f"Restore {', '.join(files.along)[:120]} as before {commit[:12]} ({subject})"
+            found += self._more(RemedyKind.RESTORE, files.tree, title, commit)
+        return found
+
+    def _more(self, kind: RemedyKind, tree: str, title: str, commit: str) -> list[Candidate]:
+        kept = self._kept_tests(tree)
+        changed = [item.path for item in self.bench.repository.diff_trees(self.head, kept)]
+        if caution.needs_a_human(changed):
+            self.refused.append(f"{kind}: {title}: it changes data, schema or dependencies")
+            return []
+        told = self._old(title, "That change cannot be taken back without later ones.")
+        risk = "medium: later changes of the same lines or files go with it; read the diff"
+        return [self._sized(kind, kept, replace(told, risk=risk), commit)]
 
     def _old(self, title: str, why: str) -> Words:
         crash = self.symptom.crash

@@ -7,7 +7,7 @@ no test and touches no repository: that is for afterwards.
 
 from dataclasses import dataclass, field
 
-from agents.builtin import caution, clues, diagnose, remedy, trying
+from agents.builtin import caution, clues, diagnose, hunt, remedy, trying
 from agents.builtin.containments import Candidate, Containments
 from agents.builtin.reproduction import Mark
 from agents.builtin.scene import Scene
@@ -42,11 +42,18 @@ class Work:
         """Hunt the commit in the time that is left: what it broke may lie far from the crash."""
         if self.bench.case.overlay:
             return None  # a diagnosis knows revisions, and this tree is none
-        found = diagnose.diagnose(self.bench)
-        if found.culprit is None:
+        found = self._hunted(ways, scene)
+        if not found:
             self.refused.append("revert: no commit could be shown to be the cause in the time")
-            return None
-        return self._first(ways.without(found.culprit), scene)
+        made = [candidate for commit in found for candidate in ways.without(commit)]
+        return self._first(sorted(made, key=lambda item: item.size), scene)
+
+    def _hunted(self, ways: Containments, scene: Scene) -> list[str]:
+        if scene.replayed is Replayed.ALWAYS:
+            scores = {item.commit.sha: item.score for item in ways.ranked}
+            return hunt.commits(self.symptom, scene, scores)
+        found = diagnose.diagnose(self.bench)  # one that comes and goes needs many runs of each
+        return [found.culprit] if found.culprit else []
 
     def _first(
         self, waiting: list[Candidate], scene: Scene

@@ -7,14 +7,12 @@ must be gone and the suite no worse.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agents.builtin import caution, remedy
+from agents.builtin import caution, remedy, wider
 from agents.builtin.remedy import Draft, Refused, Work
 from agents.builtin.scene import Scene
 from agents.builtin.workbench import Workbench
 from incidents import reports
 from incidents.reports import Experiment, HypothesisStatus, RemedyKind
-
-MOST_DEPENDENTS = 8
 
 
 @dataclass(frozen=True)
@@ -29,27 +27,14 @@ class Plan:
 
 def _dependents(work: Work) -> Draft | Refused:
     """Take the culprit out after the later commits that touch the same files, newest first."""
-    source, culprit = work.bench.source, str(work.diagnosis.culprit)
-    paths = set(source.paths(culprit))
-    later = [
-        one
-        for one in source.between(culprit, work.head)
-        if not one.is_merge and paths.intersection(one.paths)
-    ]
-    if not later:
-        return Refused(RemedyKind.REVERT, "no later commit touches the same files")
-    if len(later) > MOST_DEPENDENTS:
-        return Refused(RemedyKind.REVERT, f"{len(later)} later commits build on it: too many")
-    tree = work.head
-    for one in (*(commit.sha for commit in reversed(later)), culprit):
-        made = work.bench.repository.revert_tree(one, _as_commit(work, tree))
-        if made.tree is None:
-            return Refused(RemedyKind.REVERT, f"{one[:12]} cannot be taken out by itself")
-        tree = made.tree
-    names = ", ".join(one.sha[:12] for one in later)
+    culprit = str(work.diagnosis.culprit)
+    made = wider.with_dependents(work.bench, work.head, culprit)
+    if isinstance(made, str):
+        return Refused(RemedyKind.REVERT, made)
+    names = ", ".join(sha[:12] for sha in made.along)
     return Draft(
         kind=RemedyKind.REVERT,
-        tree=tree,
+        tree=made.tree,
         title=f"Revert {culprit[:12]} and what was built on it ({names})",
         why_minimal="No smaller set of commits can be taken out cleanly.",
         risk="medium: later changes of the same files go with it",
@@ -57,27 +42,16 @@ def _dependents(work: Work) -> Draft | Refused:
     )
 
 
-def _as_commit(work: Work, tree: str) -> str:
-    if tree == work.head:
-        return tree
-    return work.bench.repository.commit(tree, [work.head], "a step of a revert")
-
-
 def _files(work: Work) -> Draft | Refused:
     """Put the culprit's files back as they were before it."""
-    source, culprit = work.bench.source, str(work.diagnosis.culprit)
-    parents = source.parents(culprit)
-    if not parents:
-        return Refused(RemedyKind.REVERT, "it is the first commit")
-    before, now = set(source.files(parents[0])), set(source.files(work.head))
-    paths = [path for path in source.paths(culprit) if path in before and path in now]
-    if not paths:
-        return Refused(RemedyKind.REVERT, "none of its files was there before it")
-    tree = source.pinned(source.tree(work.head), parents[0], paths)
+    culprit = str(work.diagnosis.culprit)
+    made = wider.files_before(work.bench, work.head, culprit)
+    if isinstance(made, str):
+        return Refused(RemedyKind.REVERT, made)
     return Draft(
         kind=RemedyKind.REVERT,
-        tree=tree,
-        title=f"Put {', '.join(paths)[:120]} back as before {culprit[:12]}",
+        tree=made.tree,
+        title=f"Put {', '.join(made.along)[:120]} back as before {culprit[:12]}",
         why_minimal="Only the files of the cause go back; everything else stays.",
         risk="medium: later changes of these files go with it",
         watch=remedy.watched(work),

@@ -83,7 +83,7 @@ class Proof:
             return found
         low = self.good
         for _ in range(3):
-            span_low, members, found.marks = self._bisect(low, chain)
+            span_low, members, found.marks = self.narrow(low, chain)
             if len(members) == 1:
                 found.trial = self._try(members[0], found)
             else:
@@ -96,7 +96,7 @@ class Proof:
             chain = chain[chain.index(again) + 1 :]
         return found
 
-    def _bisect(self, low: str, chain: Sequence[str]) -> tuple[str, list[str], dict[str, str]]:
+    def narrow(self, low: str, chain: Sequence[str]) -> tuple[str, list[str], dict[str, str]]:
         """Return the newest good revision, the commits that may be first-bad, and all marks."""
         n = len(chain)
         prior = bisect.priors([self._score(commit) for commit in chain])
@@ -142,7 +142,7 @@ class Proof:
         self.replays.at_least([tip, start], 1)
         if self.mark_of(tip) != Mark.BAD or self.mark_of(start) != Mark.GOOD:
             return None, {}
-        low, members, marks = self._bisect(base, self.source.chain(base, parents[1]))
+        low, members, marks = self.narrow(base, self.source.chain(base, parents[1]))
         return (low, members), marks
 
     def one(self, commit: str) -> Trial:

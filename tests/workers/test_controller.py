@@ -7,10 +7,11 @@ from redis import Redis
 from rq import Queue
 
 from incidents import errors, timers
-from incidents.models import EntryKind, Outcome, Severity, Stage
+from incidents.models import EntryKind, Incident, Outcome, Severity, Stage
+from incidents.policy import OPERATOR
 from incidents.stages import WAKE_AGAIN, Ending
 from tests.workers.desks import Ahead, Place, open_incident
-from workers import controller, jobs
+from workers import contain, controller, jobs
 from workers.controller import Controller
 from workers.office import Office
 from workers.settings import ControllerSettings
@@ -101,6 +102,59 @@ def test_the_validation_makes_no_deploy_late(place: Place, connection: Redis) ->
         kinds = [one.kind for one in desk.timeline.entries(incident.number)]
         assert EntryKind.OVERDUE not in kinds
         assert Stage.ESCALATE not in [one.stage for one in desk.incidents.runs(incident.number)]
+
+
+def ended(desk: Office, incident: Incident, stage: Stage, outcome: Outcome) -> None:
+    """Let the waiting run of a stage be worked and end."""
+    run = next(one for one in desk.incidents.runs(incident.number) if one.stage is stage)
+    claimed = desk.stages.claim(run.id, "w", timedelta(hours=5))
+    assert claimed is not None
+    desk.stages.finish(run.id, claimed.run.fence, Ending(outcome))
+
+
+def offers(desk: Office, incident: Incident) -> int:
+    """Return how often the way back was looked for."""
+    return [one.stage for one in desk.incidents.runs(incident.number)].count(Stage.CONTAIN)
+
+
+def test_an_emergency_without_a_diagnosis_is_looked_at_again_after_ten_minutes_and_once(
+    place: Place,
+) -> None:
+    clock = Ahead()
+    with place.opened(clock=clock) as desk:
+        made = Controller(desk, jobs.Wakeups(jobs.connect(AWAY)), Traffic(desk))
+        incident = open_incident(desk, severity=Severity.P0, emergency=True)
+        ended(desk, incident, Stage.CONTAIN, Outcome.REFUSED)  # no deploy is known to be near
+
+        clock.by = contain.PATIENCE - timedelta(seconds=20)
+        made.tick()
+        assert 1 == offers(desk, incident)
+
+        clock.by = contain.PATIENCE
+        made.tick()
+        made.tick()
+
+        assert 2 == offers(desk, incident)
+
+
+@pytest.mark.parametrize("why", ["offered", "diagnosed", "mitigated", "no emergency"])
+def test_ten_minutes_change_nothing_where_nothing_is_to_be_offered(place: Place, why: str) -> None:
+    clock = Ahead()
+    with place.opened(clock=clock) as desk:
+        made = Controller(desk, jobs.Wakeups(jobs.connect(AWAY)), Traffic(desk))
+        incident = open_incident(desk, severity=Severity.P0, emergency=why != "no emergency")
+        if why in ("diagnosed", "mitigated"):
+            ended(desk, incident, Stage.CONTAIN, Outcome.REFUSED)
+        if why == "diagnosed":
+            ended(desk, incident, Stage.DIAGNOSE, Outcome.NO_CODE_CAUSE)
+        if why == "mitigated":
+            desk.incidents.mitigated(incident.number, OPERATOR, "feature off")
+        before = offers(desk, incident)
+
+        clock.by = contain.PATIENCE
+        made.tick()
+
+        assert before == offers(desk, incident)
 
 
 @pytest.mark.parametrize("key", ["", "00", "z" * 64])
