@@ -24,7 +24,7 @@ PLACE = re.compile(
 )
 NODE = re.compile(r"([A-Za-z0-9_./-]{1,300}\.py(?:::[A-Za-z_][A-Za-z0-9_]*){1,6})", re.A)
 DOTTED = re.compile(r"(?<![\w./])((?:[A-Za-z_]\w*\.){1,8}test\w*)\b(?!\()", re.A)
-BLOCK = re.compile(r"^\s*(?:FAIL|ERROR): (\w{1,200}) \(([\w.]{1,300})\)", re.M | re.A)
+BLOCK = re.compile(r"^[ \t]*(?:FAIL|ERROR): (\w{1,200}) \(([\w.]{1,300})\)", re.M | re.A)
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ def find(lines: Sequence[str], table: Table) -> list[tuple[int, Trace]]:
         start, (index, trace) = index, _read(lines, index, matched, table)
         if trace.frames:
             found.append((start, trace))
-        else:
-            index = start + 1
+        # Else what was read is not read again: hostile words would make that quadratic.
+        index = max(index, start + 1)
     return found
 
 

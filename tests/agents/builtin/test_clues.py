@@ -66,3 +66,12 @@ def test_a_test_is_added_only_where_its_runner_takes_it() -> None:
     assert ("pytest", "-q", node) == clues.narrowed(("pytest", "-q"), node)
     assert clues.narrowed(("make", "test"), node) is None
     assert clues.narrowed(("python3", "-m", "unittest", "discover"), "tests.test_cart") is None
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("line", ["\n", "\tpanic: x\n", "  FAIL: a (b)\n", "goroutine 1 [x]:\n", "a."])
+def test_a_megabyte_of_one_thing_is_read_in_the_time_of_reading_it(line: str) -> None:
+    """What reads each line once for each line before it would take hours."""
+    whole = line * (1024 * 1024 // len(line)) + "x"
+
+    assert () == clues.read(whole).traces
