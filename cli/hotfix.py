@@ -20,8 +20,9 @@ from agents import case as cases
 from agents import sandbox
 from agents.builtin import clues, engine
 from agents.builtin.clues import Front
-from agents.hotfix import protocol, tracker, tree
-from agents.hotfix.protocol import Protocol, Result
+from agents.hotfix import answers, protocol, tracker, tree
+from agents.hotfix.answers import Result
+from agents.hotfix.protocol import Protocol
 from agents.hotfix.tree import WorkTree
 from cli import hotfix_setup
 from incidents import errors
@@ -160,7 +161,7 @@ def _tell(result: Result) -> None:
 
 def _ship(file: Path) -> Result:
     """Hand the fix to deploy: this needs Halon's database, and `halon up` to go on from there."""
-    report, words, here = protocol.report_of(file)
+    report, words, here = answers.report_of(file)
     if report.patch is None or report.dropped:
         raise errors.WrongState("There is no fix to ship: nothing is contained.")
     service = hotfix_setup.service_of(here, clues.front(words)[0])
@@ -171,7 +172,7 @@ def _ship(file: Path) -> Result:
         desk.store.migrate()
         incident = shipping.ship(desk, service, report, words, OPERATOR)
     said = f"shipped as {incident.id}: its canary is planned and asked for in the thread."
-    return protocol.noted_shipped(file, said)
+    return answers.noted_shipped(file, said)
 
 
 def _done(made: Protocol, action: str, file: Path) -> Result:

@@ -6,17 +6,17 @@ so that a missed event costs a moment and a file that came while nobody watched 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 
 import watchfiles
 
-from agents.hotfix import protocol, tracker
-from agents.hotfix.protocol import Protocol, Result
+from agents.hotfix import tracker
+from agents.hotfix.answers import Result
+from agents.hotfix.protocol import Protocol
 from incidents import errors
 
 TICK_MILLISECONDS = 250
@@ -46,22 +46,33 @@ class Watch:
             while not self.stop.is_set():
                 self._look(pool)
                 places = self._places()
-                with suppress(FileNotFoundError):  # a folder went away between the two looks
-                    for _ in watchfiles.watch(
-                        *places,
-                        recursive=False,
-                        step=50,
-                        debounce=100,
-                        rust_timeout=TICK_MILLISECONDS,
-                        yield_on_timeout=True,
-                        stop_event=self.stop,
-                        raise_interrupt=False,
-                    ):
-                        self._look(pool)
-                        if self._places() != places:
-                            break
-                if not places:
-                    self.stop.wait(TICK_MILLISECONDS / 1000)
+                for _ in self._moved(places):
+                    self._look(pool)
+                    if self._places() != places:
+                        break
+
+    def _moved(self, places: Sequence[Path]) -> Iterator[object]:
+        """Yield when something moves in the folders, and at each tick in any case.
+
+        Ends after a tick where a folder has just gone away, or the kernel has no watch to give (its
+        limit is an error of the library's own): then the folders are looked at each tick.
+        """
+        if places:
+            try:
+                yield from watchfiles.watch(
+                    *places,
+                    recursive=False,
+                    step=50,
+                    debounce=100,
+                    rust_timeout=TICK_MILLISECONDS,
+                    yield_on_timeout=True,
+                    stop_event=self.stop,
+                    raise_interrupt=False,
+                )
+                return
+            except (OSError, RuntimeError):
+                pass
+        self.stop.wait(TICK_MILLISECONDS / 1000)
 
     def _places(self) -> list[Path]:
         wanted = [place for one in self.folders for place in (one, one / tracker.FOLDER)]
@@ -69,9 +80,12 @@ class Watch:
 
     def _look(self, pool: ThreadPoolExecutor) -> None:
         """Start every tracker that is new, whole, and not answered yet."""
-        self._running = {path: one for path, one in self._running.items() if not one.done()}
+        for path, one in list(self._running.items()):
+            if one.done():
+                del self._running[path]
+                self._tell_of(path, one)
         for folder in self.folders:
-            for path in protocol.trackers(folder):
+            for path in tracker.trackers(folder):
                 mark = tracker.signature(path)
                 if mark is None or path in self._running or self._seen.get(path) == mark:
                     continue
@@ -79,6 +93,12 @@ class Watch:
                     continue
                 self._seen[path] = mark
                 self._running[path] = pool.submit(self._work, path)
+
+    def _tell_of(self, path: Path, done: Future[None]) -> None:
+        """Say so when an error of our own ended the work on a file; the others go on."""
+        if (error := done.exception()) is not None:
+            said = f"An error of Halon's own ({type(error).__name__}: {error}); report it."
+            self.ended(path, Result(path, None, said, fit=False, answered=False))
 
     def _waits(self, path: Path, mark: Mark) -> bool:
         if mark[1] == 0 and time.time() - mark[2] / 1e9 < EMPTY_SECONDS:

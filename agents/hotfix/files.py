@@ -74,6 +74,20 @@ def replace(root: Path, path: str, old: bytes | None, new: bytes | None, mode: i
         raise NoFile(f"{path!r} cannot be written: {error.strerror}.") from error
 
 
+def absent_folders(root: Path, path: str) -> tuple[str, ...]:
+    """Return the folders of a path that are not there, outermost first."""
+    gitlines.check_path(path)
+    names = path.split("/")[:-1]
+    folders = ["/".join(names[: count + 1]) for count in range(len(names))]
+    return tuple(folder for folder in folders if not os.path.lexists(root / folder))
+
+
+def remove_folder(root: Path, path: str) -> None:
+    """Remove an empty folder; one that holds something, is a link or is gone is left alone."""
+    with suppress(OSError, NoFile), _parent(root, path) as (folder, name):
+        os.rmdir(name, dir_fd=folder)
+
+
 @contextmanager
 def _parent(root: Path, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
     """Open the folder of a path, each step without following a link."""
@@ -82,11 +96,11 @@ def _parent(root: Path, path: str, *, make: bool = False) -> Iterator[tuple[int,
     descriptor = os.open(root, FOLDER)
     try:
         for folder in folders:
-            if make:
-                with suppress(FileExistsError):
-                    os.mkdir(folder, 0o755, dir_fd=descriptor)
+            made = make and _make(descriptor, folder)
             try:
                 inner = os.open(folder, FOLDER, dir_fd=descriptor)
+                if made:
+                    _as_folder(inner, descriptor)
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR):
                     raise NoFile(f"{path!r} lies behind a link, which is not followed.") from error
@@ -132,8 +146,17 @@ def _create(folder: int, name: str, new: bytes, mode: int, path: str) -> None:
         write(file.fileno(), new)
 
 
+def _make(parent: int, name: str) -> bool:
+    """Make a folder; tell whether it was not there."""
+    try:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _as_folder(descriptor: int, folder: int) -> None:
-    """Give a new file to whoever owns its folder, where we are allowed to (as root)."""
+    """Give what is new to whoever owns its folder, where we are allowed to (as root)."""
     owner = os.fstat(folder)
     if os.geteuid() == 0:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)

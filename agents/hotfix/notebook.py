@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +45,7 @@ class Kept:
     original: str
     mode: int
     mtime_ns: int = 0
+    folders: tuple[str, ...] = ()  # that were not there before
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,10 @@ class Notebook:
         """Return every record, oldest first."""
         if not self.folder.is_dir():
             return []
-        found = [self.get(path.stem) for path in self.folder.glob("*.json")]
+        found = []
+        for path in self.folder.glob("*.json"):
+            with suppress(errors.PermanentFailure):  # its own files then count as edited
+                found.append(self.get(path.stem))
         return sorted((one for one in found if one is not None), key=lambda one: one.number)
 
     def get(self, key: str) -> Record | None:
@@ -96,9 +100,17 @@ class Notebook:
         held = self._read(f"{key}.json")
         if held is None:
             return None
-        row = json.loads(held)
-        changes = tuple(Kept(**one) for one in row.pop("changes"))
-        return Record(**row | {"state": State(row["state"]), "changes": changes})
+        try:
+            row = json.loads(held)
+            changes = tuple(
+                Kept(**one | {"folders": tuple(one.get("folders", ()))})
+                for one in row.pop("changes")
+            )
+            return Record(**row | {"state": State(row["state"]), "changes": changes})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise errors.PermanentFailure(
+                f"The record {str(self.folder / key)!r} cannot be read; look at it and remove it."
+            ) from error
 
     def put(self, record: Record) -> Record:
         """Store a record, whole or not at all."""
@@ -126,6 +138,7 @@ class Notebook:
                     original=name,
                     mode=held.mode if held else change.mode,
                     mtime_ns=held.state.st_mtime_ns if held else 0,
+                    folders=files.absent_folders(self.tree.root, change.path),
                 )
             )
         self._write(f"{key}.patch", patch.encode("utf-8", "surrogateescape"))
@@ -169,11 +182,20 @@ class Notebook:
 
     @contextmanager
     def _open(self, name: str, flags: int) -> Iterator[int]:
-        descriptor = os.open(self.folder / name, flags | files.FILE, 0o600)
+        try:
+            descriptor = os.open(self.folder / name, flags | files.FILE, 0o600)
+        except OSError as error:
+            raise self._closed(error) from error
         try:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _closed(self, error: OSError) -> errors.PermanentFailure:
+        return errors.PermanentFailure(
+            f"{str(self.folder)!r} cannot be written ({error.strerror}), so the way back could not "
+            "be kept; make room there, or let this user write."
+        )
 
     def _read(self, name: str) -> bytes | None:
         held = files.read(self.folder, name) if self.folder.is_dir() else None
@@ -182,8 +204,11 @@ class Notebook:
     def _write(self, name: str, content: bytes) -> None:
         aside = f"{name}.new"
         with self._open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
-            if os.geteuid() == 0:
-                owner = self.folder.stat()
-                os.fchown(descriptor, owner.st_uid, owner.st_gid)
-            files.write(descriptor, content)
-        (self.folder / aside).replace(self.folder / name)
+            try:
+                if os.geteuid() == 0:
+                    owner = self.folder.stat()
+                    os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                files.write(descriptor, content)
+                (self.folder / aside).replace(self.folder / name)
+            except OSError as error:
+                raise self._closed(error) from error

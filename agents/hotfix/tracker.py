@@ -4,6 +4,7 @@ Called by the protocol and the watch. What a person wrote stays byte for byte; o
 below it between two marks, of which the first names the content that it answers.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -13,14 +14,14 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agents.hotfix import files
 from incidents import errors
 
-NAME = re.compile(r"HOTFIX-[^/]{1,180}\.md")
+# No control characters and no bytes that are no UTF-8: names are printed and stand in the answer.
+NAME = re.compile(r"HOTFIX-[^/\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,180}\.md")
 FOLDER = "tasks/hotfix"
 LARGEST = 1024 * 1024
 BEGIN = re.compile(rb"(?:\A|\n\n)<!-- halon sha256:([0-9a-f]{64})[^\n]{0,200}-->\n")
@@ -85,6 +86,8 @@ class Tracker:
 def read(path: Path) -> Tracker:
     """Return a tracker as it is now; raises Unfit for a link, a folder, or one that is closed."""
     folder = _folder(path)
+    if not _is_text(folder / path.name):
+        raise Unfit(f"The path {str(path)!a} cannot be written as text; name it otherwise.")
     try:
         held = files.read(folder, path.name)
     except files.NoFile as error:
@@ -93,6 +96,10 @@ def read(path: Path) -> Tracker:
         raise Unfit(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if held is None:
         raise Gone(f"There is no file {str(path)!r}.")
+    if held.state.st_nlink > 1:
+        raise Unfit(
+            f"{path.name!r} is a hard link: it may be another's file. Copy it to a name of its own."
+        )
     content, answered = _split(held.content)
     inode = (held.state.st_dev, held.state.st_ino)
     return Tracker(folder / path.name, held.content, content, inode, answered)
@@ -103,6 +110,11 @@ def _folder(path: Path) -> Path:
         return path.absolute().parent.resolve(strict=True)
     except OSError as error:
         raise Gone(f"There is no folder {str(path.parent)!r}.") from error
+
+
+def _is_text(path: Path) -> bool:
+    """Tell whether a path can be printed and written down: no controls, nothing but UTF-8."""
+    return not re.search(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]", str(path))
 
 
 def _split(whole: bytes) -> tuple[bytes, bool]:
@@ -233,7 +245,7 @@ def _ours(path: Path) -> bool:
     return os.geteuid() in (0, path.lstat().st_uid)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int | None]:
     try:
         descriptor = os.open(path, os.O_RDONLY | files.FILE)
@@ -244,3 +256,17 @@ def _opened(path: Path) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def name_of(path: Path) -> str:
+    """Return the tracker's name as code and log lines show it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.name.removesuffix(".md"))[:60].strip("-.")
+
+
+def trackers(folder: Path) -> Iterator[Path]:
+    """Yield the tracker files of a watched folder: in itself and in its `tasks/hotfix`."""
+    for place in (folder, folder / FOLDER):
+        with contextlib.suppress(OSError):
+            for entry in sorted(place.iterdir()):
+                if NAME.fullmatch(entry.name) and not entry.is_dir():
+                    yield entry

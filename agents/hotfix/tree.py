@@ -39,6 +39,11 @@ class WorkTree:
         return exact[0].split()[1] if exact else ""
 
     @property
+    def locked(self) -> bool:
+        """Tell whether git is changing the index, and files with it, in this moment."""
+        return (self.git_dir / "index.lock").exists()
+
+    @property
     def unfinished(self) -> str | None:
         """Name the merge, rebase or the like that somebody is in the middle of."""
         return gitplaces.unfinished(self.git_dir)

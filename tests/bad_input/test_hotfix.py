@@ -172,6 +172,100 @@ def test_code_that_is_edited_meanwhile_keeps_the_edit(
     assert "not touched" in text(path) or "left alone" in text(path)
 
 
+def test_a_tree_that_goes_to_another_revision_meanwhile_is_left_alone(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    path = hotfixes.drop(shop.path)
+
+    def go() -> None:
+        (shop.path / "README").write_text("on the way\n")
+        shop.git("commit", "--quiet", "--all", "--message", "Another")
+
+    result = meddled(tmp_path, go).work(path)
+
+    assert not result.fit
+    assert "while it was worked" in text(path)
+    assert hotfixes.CART == text(shop.path / "app/cart.py")
+
+
+def test_a_file_of_a_pull_is_told_of_the_chat_even_when_git_says_so_late(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    """Git writes the files of a pull first, and its index when all of them are there."""
+    path = hotfixes.drop(shop.path)
+
+    meddled(tmp_path, lambda: shop.git("add", hotfixes.TRACKER)).work(path)
+
+    assert "Use /hotfix" in text(path)
+    assert hotfixes.CART == text(shop.path / "app/cart.py")
+
+
+def test_while_git_is_at_work_in_the_tree_nothing_is_written(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    path = hotfixes.drop(shop.path)
+    (shop.path / ".git/index.lock").touch()
+    before = stands(shop.path)
+
+    result = hotfixes.made(tmp_path).work(path)
+
+    assert State.OFFERED is result.state
+    assert "holds index.lock" in text(path)
+    assert before == stands(shop.path)
+
+
+def test_a_hard_link_to_another_s_file_is_neither_read_nor_answered(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(hotfixes.TRACE)
+    path = shop.path / hotfixes.TRACKER
+    path.parent.mkdir(parents=True)
+    path.hardlink_to(secret)
+
+    with pytest.raises(tracker.Unfit, match="hard link"):
+        hotfixes.made(tmp_path / "work").work(path)
+
+    assert hotfixes.TRACE == text(secret)
+
+
+@pytest.mark.parametrize("name", [b"HOTFIX-\x1b[2J.md", b"HOTFIX-a\nb.md", b"HOTFIX-\xff.md"])
+def test_a_name_that_cannot_be_printed_is_no_name(
+    shop: repositories.Repository, tmp_path: Path, name: bytes
+) -> None:
+    path = hotfixes.drop(shop.path, hotfixes.TRACE, f"tasks/hotfix/{os.fsdecode(name)}")
+
+    assert [] == list(tracker.trackers(shop.path))
+    with pytest.raises(tracker.Unfit, match="cannot be written as text"):
+        hotfixes.made(tmp_path).work(path)
+
+
+def test_a_record_that_cannot_be_read_keeps_everything_as_it_is(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    path = hotfixes.drop(shop.path)
+    record = shop.path / ".git/halon/hotfix" / f"{tracker.read(path).key}.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"key": ')
+    before = stands(shop.path)
+
+    result = hotfixes.made(tmp_path).work(path)
+
+    assert not result.fit
+    assert "cannot be read; look at it and remove it" in text(path)
+    assert before == stands(shop.path)
+
+
+def test_names_in_the_tree_that_are_no_text_are_in_nobody_s_way(
+    shop: repositories.Repository, tmp_path: Path
+) -> None:
+    (shop.path / "app" / os.fsdecode(b"caf\xe9.py")).write_text("X = 1\n")
+    shop.commit("Take a name in", {})
+    path = hotfixes.drop(shop.path)
+
+    assert State.CONTAINED is hotfixes.made(tmp_path).work(path).state
+
+
 def test_commands_in_the_words_are_words(shop: repositories.Repository, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     words = (

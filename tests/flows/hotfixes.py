@@ -5,12 +5,15 @@ Real repositories; the engine is the builtin one in its real sandbox.
 
 import hashlib
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agents import case as cases
 from agents import sandbox
 from agents.builtin import engine
+from agents.engine import Budget, Engine, Role
 from agents.hotfix import protocol
+from incidents import reports
 from tests import repositories
 
 TEST = f"{sys.executable} -m unittest"
@@ -63,6 +66,28 @@ AttributeError: 'NoneType' object has no attribute 'strip'
 TRACKER = "tasks/hotfix/HOTFIX-guests.md"
 
 
+@dataclass(frozen=True)
+class Remembering:
+    """The real engine, asked once for each question: equal revisions fail in equal ways."""
+
+    engine: Engine
+    name: str = "builtin"
+
+    def plays(self, role: Role) -> bool:
+        """Tell what the engine plays."""
+        return self.engine.plays(role)
+
+    def run(self, role: Role, case: cases.Case, budget: Budget) -> reports.Report:
+        """Return what the engine says, or has said to the same before."""
+        known = replace(case, repository=Path())
+        if (role, known) not in _said:
+            _said[role, known] = self.engine.run(role, case, budget)
+        return _said[role, known]
+
+
+_said: dict[tuple[Role, cases.Case], reports.Report] = {}
+
+
 def shop(repository: repositories.Repository) -> repositories.Repository:
     """Fill a repository with the shop, whose greeting fails for guests."""
     repository.commit("Open the shop", FILES)
@@ -71,7 +96,7 @@ def shop(repository: repositories.Repository) -> repositories.Repository:
 
 def made(folder: Path, test: str | None = TEST) -> protocol.Protocol:
     """Return the protocol with the builtin engine and one configured test command."""
-    builtin = engine.Builtin(sandbox.choose(), folder)
+    builtin = Remembering(engine.Builtin(sandbox.choose(), folder))
     case = cases.Case(repository=Path(), test=cases.command(test))
     return protocol.Protocol(builtin, lambda here, front: case)
 
@@ -85,13 +110,15 @@ def drop(root: Path, text: str | bytes = TRACE, name: str = TRACKER) -> Path:
 
 
 def picture(root: Path, but: tuple[str, ...] = ()) -> dict[str, tuple[int, str]]:
-    """Return mode and hash of every file of a tree, git's own included, but for what is ours."""
+    """Return mode and hash of all in a tree, folders and git's own included, but for ours."""
     found = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         ours = name.startswith(".git/halon") or name in but
         if path.is_symlink():
             found[name] = (0, str(path.readlink()))
+        elif path.is_dir() and not ours:
+            found[name] = (path.stat().st_mode, "folder")
         elif path.is_file() and not ours:
             content = path.read_bytes()
             found[name] = (path.stat().st_mode, hashlib.sha256(content).hexdigest())

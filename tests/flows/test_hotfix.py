@@ -12,6 +12,9 @@ from incidents import errors
 from tests import repositories
 from tests.flows import hotfixes
 
+READ = '    return (PLACE / "texts/guest/welcome.txt").read_text()'
+FAILS = "Traceback (most recent call last):\n"
+
 
 @pytest.fixture
 def shop(git_repo: repositories.Repository) -> repositories.Repository:
@@ -85,6 +88,34 @@ def test_drop_restores_every_byte(shop: repositories.Repository, tmp_path: Path)
     assert before == hotfixes.picture(shop.path, (hotfixes.TRACKER,))
     assert State.DROPPED is result.state
     assert "Dropped" in text(path)
+
+
+def test_drop_takes_the_folder_away_that_the_fix_brought_back(
+    git_repo: repositories.Repository, tmp_path: Path
+) -> None:
+    """A commit took a file and its folder away; the fix is that commit taken back."""
+    code = hotfixes.CART.replace(
+        '    name = user["name"].strip()\n    return f"Hello {name}"',
+        '    return (PLACE / "texts/guest/hello.txt").read_text()',
+    ).replace("PRICES =", "PLACE = pathlib.Path(__file__).parent\nPRICES =")
+    code = code.replace('"""Carts."""\n', '"""Carts."""\n\nimport pathlib\n')
+    tests = hotfixes.CASES.replace("Hello Ann", "Hello you")
+    files = {"app/cart.py": code, "tests/test_cart.py": tests}
+    git_repo.commit("Open", hotfixes.FILES | files | {"app/texts/guest/hello.txt": "Hello you"})
+    renamed = code.replace("hello.txt", "welcome.txt")
+    git_repo.commit("Tidy", {"app/cart.py": renamed, "app/texts/guest/hello.txt": None})
+    (git_repo.path / "app/texts/guest").rmdir()
+    (git_repo.path / "app/texts").rmdir()
+    trace = f'  File "/srv/app/cart.py", line {renamed.splitlines().index(READ) + 1}, in greeting\n'
+    path = hotfixes.drop(git_repo.path, f"{FAILS}{trace}{READ}\nFileNotFoundError: welcome.txt\n")
+    before = hotfixes.picture(git_repo.path, (hotfixes.TRACKER,))
+    made = hotfixes.made(tmp_path)
+
+    assert State.CONTAINED is made.work(path).state, text(path)
+    assert "Hello you" == text(git_repo.path / "app/texts/guest/hello.txt")
+    made.drop(path)
+
+    assert before == hotfixes.picture(git_repo.path, (hotfixes.TRACKER,))
 
 
 def test_drop_leaves_an_edit_that_came_since(shop: repositories.Repository, tmp_path: Path) -> None:
