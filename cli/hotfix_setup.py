@@ -11,6 +11,7 @@ from agents.builtin.clues import Front
 from agents.hotfix.tree import WorkTree
 from incidents import errors
 from incidents.settings import Service, Settings, load_services
+from workers import cases as of_stages
 
 
 def commands(
@@ -28,7 +29,7 @@ def case(
     made = (
         cases.Case(repository=here.root)
         if service is None
-        else cases.of_service(service, here.root)
+        else cases.of_service(service, here.root, logs=of_stages.log_files(service))
     )
     if test is not None:
         made = replace(made, test=test)

@@ -16,6 +16,7 @@ from incidents.reports import RemedyKind
 
 WINDOW = 60  # commits that are asked whether they wrote the crashing lines
 SUSPECTS = 4
+FAR = 0.5  # of the best suspect's score
 FRAMES = 3
 MOST = 10
 # Of two that change as many lines, what ran before goes first.
@@ -47,6 +48,7 @@ class Candidate:
     size: int
     words: Words
     culprit: str | None = None
+    unlikely: bool = False  # a commit that others outdo by far as a suspect
 
 
 @dataclass
@@ -73,7 +75,9 @@ class Containments:
         for item in made:
             if item.size and item.tree not in seen:
                 seen[item.tree] = item
-        return sorted(seen.values(), key=lambda item: (item.size, ORDER.index(item.kind)))[:MOST]
+        return sorted(
+            seen.values(), key=lambda item: (item.unlikely, item.size, ORDER.index(item.kind))
+        )[:MOST]
 
     @functools.cached_property
     def ranked(self) -> list[suspects.Scored]:
@@ -89,7 +93,9 @@ class Containments:
     def _sized(
         self, kind: RemedyKind, tree: str, words: Words, culprit: str | None = None
     ) -> Candidate:
-        diff = self.bench.repository.diff(self.head, tree, context=0)
+        changed = [item.path for item in self.bench.repository.diff_trees(self.head, tree)]
+        product = [path for path in changed if not pins.testlike(path)]
+        diff = self.bench.repository.diff(self.head, tree, product, context=0) if product else ""
         rows = [row for row in diff.splitlines() if row[:1] in "+-"]
         size = sum(not row.startswith(("+++", "---")) for row in rows)
         return Candidate(kind, tree, size, words, culprit)
@@ -148,7 +154,8 @@ class Containments:
         """Take back the latest changes of the crashing lines: settings, one file, or the whole."""
         found: list[Candidate] = []
         for item in self.ranked[:SUSPECTS]:
-            found += self.without(item.commit.sha)
+            far = not item.on_line and item.score < FAR * self.ranked[0].score
+            found += [replace(one, unlikely=far) for one in self.without(item.commit.sha)]
         if not found:
             self.refused.append("revert: no recent change of the crashing lines can be taken back")
         return found
@@ -171,9 +178,9 @@ class Containments:
             self.refused.append(f"revert: {said}: {why}")
             found += self._with_more(commit)
         else:
-            kept = self._kept_tests(tree)
             title = f"Revert {commit[:12]}: {change.subject[:80]}"
             told = self._old(title, "It is exactly that one change taken back.")
+            kept = self._with_its_test(tree)
             found.append(self._sized(RemedyKind.REVERT, kept, told, commit))
         for kind, paths in self._parts(change.paths):
             try:
@@ -197,22 +204,22 @@ class Containments:
         if isinstance(together, wider.Taken):
             names = ", ".join(sha[:12] for sha in together.along)
             title = f"Revert {commit[:12]} ({subject}) and {names}, built on it"
-            found += self._more(RemedyKind.REVERT, together.tree, title, commit)
+            tree = self._with_its_test(together.tree)
+            found += self._more(RemedyKind.REVERT, tree, title, commit)
         files = wider.files_before(self.bench, self.head, commit)
         if isinstance(files, wider.Taken):
             title = f"Restore {', '.join(files.along)[:120]} as before {commit[:12]} ({subject})"
-            found += self._more(RemedyKind.RESTORE, files.tree, title, commit)
+            found += self._more(RemedyKind.RESTORE, self._with_tests(files.tree), title, commit)
         return found
 
     def _more(self, kind: RemedyKind, tree: str, title: str, commit: str) -> list[Candidate]:
-        kept = self._kept_tests(tree)
-        changed = [item.path for item in self.bench.repository.diff_trees(self.head, kept)]
+        changed = [item.path for item in self.bench.repository.diff_trees(self.head, tree)]
         if caution.needs_a_human(changed):
             self.refused.append(f"{kind}: {title}: it changes data, schema or dependencies")
             return []
         told = self._old(title, "That change cannot be taken back without later ones.")
         risk = "medium: later changes of the same lines or files go with it; read the diff"
-        return [self._sized(kind, kept, replace(told, risk=risk), commit)]
+        return [self._sized(kind, tree, replace(told, risk=risk), commit)]
 
     def _old(self, title: str, why: str) -> Words:
         crash = self.symptom.crash
@@ -223,11 +230,19 @@ class Containments:
             watch=f"the number of {crash.exception if crash else 'errors'} in the log must fall",
         )
 
-    def _kept_tests(self, tree: str) -> str:
-        """Return a tree with today's tests: a containment takes none away."""
-        paths = [path for path in self.bench.source.files(self.head) if pins.testlike(path)]
+    def _with_its_test(self, tree: str) -> str:
+        """Return a reverted tree with the test that shows the failure as it is today.
+
+        The other tests of the change go with it: they ask for what is taken back.
+        """
+        shows = self.symptom.scene.pinned if self.symptom.scene else ()
+        return self.bench.source.pinned(tree, self.head, shows) if shows else tree
+
+    def _with_tests(self, tree: str) -> str:
+        """Return a tree with today's tests: where files go back, no later test may be lost."""
         changed = {item.path for item in self.bench.repository.diff_trees(self.head, tree)}
-        tests = tuple(path for path in paths if path in changed)
+        files = self.bench.source.files(self.head)
+        tests = tuple(path for path in files if path in changed and pins.testlike(path))
         return self.bench.source.pinned(tree, self.head, tests) if tests else tree
 
     def _parts(self, paths: tuple[str, ...]) -> list[tuple[RemedyKind, list[str]]]:

@@ -54,7 +54,10 @@ def enough(scene: Scene) -> int:
 
 
 def attempt(bench: Workbench, scene: Scene, head: str, tree: str, runs: int = RUNS) -> Tried:
-    """Replay the failure on a tree and run the suite on it and on the broken revision."""
+    """Replay the failure on a tree and run the suite on it and on the broken revision.
+
+    A suite that is worse is looked at again until there are so many runs of it.
+    """
     shown = marks(scene, with_test(bench, scene, head, tree), runs)
     shared = reproduction.joint(shown)
     gone = {Mark.GOOD: True, Mark.BAD: False}.get(
@@ -62,7 +65,7 @@ def attempt(bench: Workbench, scene: Scene, head: str, tree: str, runs: int = RU
     )
     if gone is not True:
         return Tried(gone, None, f"the replay: {_counted(shown)}")
-    no_worse, worse = suite(bench, scene.head, tree)
+    no_worse, worse = suite(bench, scene.head, tree, min(runs, RUNS))
     words = {
         True: "the suite is no worse",
         False: "the suite is worse",
@@ -86,7 +89,9 @@ def suite_replays(bench: Workbench) -> Replays | None:
     return bench.suite
 
 
-def suite(bench: Workbench, old: str, new: str) -> tuple[bool | None, tuple[str, ...]]:
+def suite(
+    bench: Workbench, old: str, new: str, runs: int = RUNS
+) -> tuple[bool | None, tuple[str, ...]]:
     """Tell whether the suite fails nowhere on the new tree where it passes on the old one."""
     replays = suite_replays(bench)
     if replays is None:
@@ -96,7 +101,7 @@ def suite(bench: Workbench, old: str, new: str) -> tuple[bool | None, tuple[str,
     worse = new_failures(before, after)
     if worse and worse != (NOT_RUN,):
         # A test that fails now and then must not condemn a patch: look again.
-        replays.at_least([old, new], RUNS)
+        replays.at_least([old, new], runs)
         worse = lasting(replays.tally(old), replays.tally(new))
     if worse == (NOT_RUN,):
         return (None if before.observed.state is State.UNTESTABLE else False), worse

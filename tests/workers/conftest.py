@@ -1,6 +1,5 @@
 """A real Redis server for the session, a database per test, and the office over it."""
 
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from redis.exceptions import RedisError
 
 from cli import redis as redis_servers
 from incidents.store import Store
+from tests.workers import desks
 from tests.workers.desks import Place
 
 
@@ -66,8 +66,4 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(tmp_path: Path, template: Path) -> Place:
     """A data folder with a database and a halon.toml that names one service."""
-    made = Place(tmp_path)
-    made.folder.mkdir()
-    shutil.copy(template, made.folder / "halon.db")
-    made.write_services()
-    return made
+    return desks.new(tmp_path, template)

@@ -1,6 +1,7 @@
 """A data folder with its database and services, and an office over it, for the tests of workers."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,6 +73,15 @@ class Place:
             "HALON_APPROVAL_KEY": KEY.hex(),
             "HALON_SANDBOX": "none",
         }
+
+
+def new(root: Path, template: Path) -> Place:
+    """Make a data folder with a copy of a migrated database, and a halon.toml with one service."""
+    made = Place(root)
+    made.folder.mkdir()
+    shutil.copy(template, made.folder / "halon.db")
+    made.write_services()
+    return made
 
 
 def _toml(value: Any) -> str:

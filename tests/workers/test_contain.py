@@ -3,8 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ from incidents.models import (
 from incidents.policy import OPERATOR, Access
 from incidents.stages import Ending
 from rollout import watchdog
+from tests.workers import desks
 from tests.workers.desks import KEY, Ahead, Place, open_incident
 from tests.workers.hosts import StandInHost
 from tests.workers.rollings import Code, broken
@@ -223,9 +226,9 @@ class Scene:
         self.desk.stages.finish(claimed.run.id, claimed.run.fence, ending)
 
 
-@pytest.fixture
-def scene(place: Place) -> Iterator[Scene]:
-    """The scene, with a P0 open and nothing of it looked into."""
+@contextmanager
+def broken_production(place: Place) -> Iterator[Scene]:
+    """Make the scene, with a P0 open and nothing of it looked into."""
     code = broken(place.root / "work")
     bare = place.root / "origin.git"
     code.repository.git("clone", "--quiet", "--bare", str(code.repository.path), str(bare))
@@ -259,6 +262,44 @@ def scene(place: Place) -> Iterator[Scene]:
         host.end()
 
 
+@pytest.fixture
+def scene(place: Place) -> Iterator[Scene]:
+    """The scene, untouched."""
+    with broken_production(place) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A way back that was taken to its end, which takes its time, and what was seen meanwhile."""
+
+    scene: Scene
+    run: StageRun
+    fix: StageRun  # a deploy that came when the way back had its yes
+    fix_said: str
+    answered: ApprovalState
+    validating: bool  # the users were helped, and the run went on
+    outcome: Outcome | None
+    turns: list[int]  # the runs that were woken when it was over
+
+
+@pytest.fixture(scope="module")
+def returned(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Iterator[Returned]:
+    """A yes to the way back, a fix that waits for it, and the end."""
+    place = desks.new(tmp_path_factory.mktemp("returned"), template)
+    place.time_scale = 180.0  # ten seconds of validation
+    with broken_production(place) as scene:
+        run = scene.offered()
+        scene.answer(run)
+        fix = scene.run(Stage.DEPLOY)
+        said, answered = scene.said(fix), scene.question(run).state
+        scene.until(run, lambda: scene.status() is Status.MITIGATED)
+        validating = scene.desk.stages.get(run.id).finished_at is None
+        outcome = scene.ended(run)
+        turns = scene.desk.stages.resume_turns()
+        yield Returned(scene, run, fix, said, answered, validating, outcome, turns)
+
+
 def test_the_way_back_is_planned_before_it_is_offered(scene: Scene) -> None:
     """The question names rollout, plan and version, and nothing has moved."""
     run = scene.offered()
@@ -282,17 +323,15 @@ def test_the_plan_says_what_will_be_missing_and_where_taking_back_leads(scene: S
     assert "returning to the broken one" in plan.safe_why
 
 
-def test_a_yes_brings_the_last_good_version_back_and_mitigates(scene: Scene) -> None:
-    run = scene.offered()
-    scene.answer(run)
-    scene.until(run, lambda: scene.status() is Status.MITIGATED)
-    assert scene.desk.stages.get(run.id).finished_at is None, "the validation was cut"
+def test_a_yes_brings_the_last_good_version_back_and_mitigates(returned: Returned) -> None:
+    scene = returned.scene
 
-    assert Outcome.VERIFIED is scene.ended(run)
+    assert returned.validating, "the validation was cut"
+    assert Outcome.VERIFIED is returned.outcome
     assert (scene.code.good, 0) == (scene.host.stable, scene.host.weight)
     kinds = {entry.kind.value for entry in scene.desk.timeline.entries(scene.incident.number)}
     assert "delivered" not in kinds
-    asked = scene.desk.approvals.of_rollout(f"R{run.id}")
+    asked = scene.desk.approvals.of_rollout(f"R{returned.run.id}")
     assert [ApprovalState.USED] == [one.state for one in asked], "one yes covers every phase"
 
 
@@ -340,22 +379,17 @@ def test_a_tested_fix_goes_before_an_offer_that_nobody_took(scene: Scene) -> Non
     assert RunState.READY is scene.desk.stages.get(fix.id).state
 
 
-def test_a_fix_waits_for_a_way_back_that_has_its_yes(scene: Scene) -> None:
-    run = scene.offered()
-    scene.answer(run)
-    fix = scene.run(Stage.DEPLOY)
-
-    assert RunState.WAITING is fix.state
-    assert f"waiting for rollout R{run.id}" in scene.said(fix)
-    assert ApprovalState.GRANTED is scene.question(run).state
-    assert Outcome.VERIFIED is scene.ended(run)
-    assert [fix.id] == scene.desk.stages.resume_turns()
+def test_a_fix_waits_for_a_way_back_that_has_its_yes(returned: Returned) -> None:
+    assert RunState.WAITING is returned.fix.state
+    assert f"waiting for rollout R{returned.run.id}" in returned.fix_said
+    assert ApprovalState.GRANTED is returned.answered
+    assert [returned.fix.id] == returned.turns
 
 
-def test_after_the_way_back_a_fix_is_measured_against_a_healthy_version(scene: Scene) -> None:
-    run = scene.offered()
-    scene.answer(run)
-    scene.ended(run)
+def test_after_the_way_back_a_fix_is_measured_against_a_healthy_version(
+    returned: Returned,
+) -> None:
+    scene = returned.scene
     scene.report(Stage.PATCH, Outcome.PATCHED, scene.code.patch)
     fix = scene.run(Stage.DEPLOY)
 

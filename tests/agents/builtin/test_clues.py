@@ -69,7 +69,9 @@ def test_a_test_is_added_only_where_its_runner_takes_it() -> None:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("line", ["\n", "\tpanic: x\n", "  FAIL: a (b)\n", "goroutine 1 [x]:\n", "a."])
+@pytest.mark.parametrize(
+    "line", ["\n", "\tpanic: x\n", "  FAIL: a (b)\n", "goroutine 1 [x]:\n", "a."]
+)
 def test_a_megabyte_of_one_thing_is_read_in_the_time_of_reading_it(line: str) -> None:
     """What reads each line once for each line before it would take hours."""
     whole = line * (1024 * 1024 // len(line)) + "x"

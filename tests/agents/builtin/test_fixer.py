@@ -98,7 +98,7 @@ LEAKING_CACHE = TIDY_CACHE.replace("number % 100", "number")
 CACHE_LOAD = """\
 import cache
 
-for number in range(4000):
+for number in range(1500):
     cache.page(number)
 """
 CACHE_TEST = """\
@@ -306,7 +306,7 @@ def test_a_race_as_old_as_the_good_revision_says_nothing_about_this_incident(sho
     """Neither a commit nor "no code cause": it may never have happened in production."""
     files = {"ledger__py": RACING_LEDGER, "check__py": LEDGER_TEST}
     good, _, _ = history(shop, files, {"a__txt": "1\n"})
-    report = escalated(shop, first_look(shop, good=good), seconds=40.0, good=good)
+    report = escalated(shop, first_look(shop, good=good), seconds=20.0, good=good)
 
     assert (None, False) == (report.diagnosis, report.solved)
 
@@ -327,7 +327,7 @@ def unknowable(quiet: Shop) -> tuple[reports.Diagnosis, reports.Escalation, str]
     good = shop.commit("Begin", check__py="import shop\n")
     shop.commit("Write notes", notes__txt="1\n")
     found = first_look(shop, good=good)
-    return found, escalated(shop, found, seconds=45.0, good=good), good
+    return found, escalated(shop, found, seconds=16.0, good=good), good
 
 
 def test_what_cannot_be_known_is_not_claimed(
@@ -359,7 +359,7 @@ def test_nothing_is_done_twice(
     found, report, good = unknowable
     keys = tuple(one.key for one in report.experiments if one.finished)
     attempts = (cases.Attempt("escalate 1", "nothing", keys),)
-    again = escalated(quiet, found, seconds=30.0, good=good, attempts=attempts)
+    again = escalated(quiet, found, seconds=12.0, good=good, attempts=attempts)
 
     assert len(keys) == len(again.not_repeated) > 0
     assert set(keys).isdisjoint(one.key for one in again.experiments)
