@@ -120,7 +120,7 @@ def _asked(words: list[str], watch: Path | None) -> tuple[str, Path]:
         if not watch.is_dir():
             raise typer.BadParameter(f"there is no folder {str(watch)!r}", param_hint="--watch")
         return "watch", watch
-    if len(words) == 1:
+    if len(words) == 1 and words[0] not in ACTIONS:
         return "work", Path(words[0])
     if len(words) == 2 and words[0] in ACTIONS:
         return words[0], Path(words[1])
