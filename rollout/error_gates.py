@@ -25,6 +25,8 @@ BREAKER_ODDS = 1000
 BREAKER_BUCKETS = 4  # more than one burst of 15 s
 SHOWN = 66  # requests, the least for a PASS: from then on the canary is no stranger
 GROUPS, LEAST_GROUP = 12, 20  # how burstiness is judged: about 12 groups of 20 requests or more
+CLIFF_SHARE, CLIFF_ERRORS = 0.5, 10  # in each bucket of the run
+CLIFF_SECONDS, CLIFF_BUCKETS = 60, 2  # a shorter run may be a burst
 BETTER_ODDS = 100
 RELATIVE_LEAST_SHARE = 0.01
 
@@ -42,6 +44,9 @@ def error_rate(view: View, limit: float, least: int) -> Finding:
     # Where the canary has shown itself before this phase, the bets above are nearly as fast.
     if view.shown < SHOWN and _breaker(view.step, limit):
         detail = f"{seen}, limit {limit:.1%}; far over at once"
+        return Finding(GateLine("error_rate", Result.FAIL, detail), reason=Reason.ERROR_RATE)
+    if _cliff(view, limit):
+        detail = f"{seen}, limit {limit:.1%}; most requests fail for {CLIFF_SECONDS} s, here alone"
         return Finding(GateLine("error_rate", Result.FAIL, detail), reason=Reason.ERROR_RATE)
 
     counts = [(b.requests or 0, b.errors or 0) for b in view.step]
@@ -90,6 +95,26 @@ def _breaker(step: Sequence[Bucket], limit: float) -> bool:
             continue
         phi = evalues.dispersion(counts)
         if evalues.ln_harm(s / phi, n / phi, limit) >= log(BREAKER_ODDS):
+            return True
+    return False
+
+
+def _cliff(view: View, limit: float) -> bool:
+    """Return whether at least half of the requests failed, bucket after bucket, on the canary only.
+
+    For the collapse late in a phase: healthy buckets before it eat the stakes of the bets and hide
+    it from the breaker, so that minutes of it were "too near the limit to call".
+    """
+    stable = {b.start: b for b in view.stable}
+    run: list[Bucket] = []
+    for bucket in view.step:
+        n, s = bucket.requests or 0, bucket.errors or 0
+        other = stable.get(bucket.start)
+        theirs = (other.errors or 0) / other.requests if other and other.requests else 0.0
+        share = s / n if n else 0.0
+        fell = s >= CLIFF_ERRORS and share >= max(CLIFF_SHARE, 3 * limit) and share > 2 * theirs
+        run = [*run, bucket] if fell else []
+        if len(run) >= CLIFF_BUCKETS and sum(b.seconds for b in run) >= CLIFF_SECONDS:
             return True
     return False
 

@@ -7,21 +7,58 @@ verdict; it never guesses at a value that is missing or makes no sense.
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from difflib import get_close_matches
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from incidents import errors
 from incidents.models import Bucket, Version
 from rollout import gate
 
-Count = Annotated[int, Field(ge=0, strict=True)]
+
+def _no_truth(value: object) -> object:
+    """Refuse true, false and text where a number is meant; 200.0 is 200."""
+    if isinstance(value, bool | str):
+        raise ValueError("a number is meant")
+    return value
+
+
+def _aware(value: datetime) -> datetime:
+    """Return a time; one without a zone is UTC, as all times of ours are."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+Count = Annotated[int, BeforeValidator(_no_truth), Field(ge=0)]
 Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Seen(BaseModel):
+    """What others wrote: labels of theirs are ignored, a misspelt key of ours is not."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @model_validator(mode="after")
+    def _spells_ours(self) -> Self:
+        for name in self.model_extra or {}:
+            for ours in get_close_matches(name, type(self).model_fields, n=1, cutoff=0.8):
+                raise ValueError(f"{name!r} is unknown; did you mean {ours!r}?")
+        return self
 
 
 class _Gates(_Part):
@@ -32,26 +69,33 @@ class _Gates(_Part):
     min_requests: Count = 0
 
 
-class _Histogram(_Part):
+class _Histogram(_Seen):
     le: tuple[Annotated[float, Field(ge=0)], ...]
     count: tuple[Count, ...]
 
     @model_validator(mode="after")
-    def _is_cumulative(self) -> Self:
+    def _fits(self) -> Self:
         if len(self.le) != len(self.count):
             raise ValueError("'le' and 'count' differ in length")
         if any(bound != bound for bound in self.le):
             raise ValueError("'le' holds NaN")
         if list(self.le) != sorted(set(self.le)):
             raise ValueError("'le' does not grow")
-        if list(self.count) != sorted(self.count):
-            raise ValueError("'count' is not cumulative")
         return self
 
+    @property
+    def falls(self) -> bool:
+        """Whether a count is under the one before it, which no cumulative count can be."""
+        return list(self.count) != sorted(self.count)
 
-class _Bucket(_Part):
+    def cumulative(self) -> "_Histogram":
+        """Return the same times for a file that counts each range by itself."""
+        return _Histogram(le=self.le, count=tuple(accumulate(self.count)))
+
+
+class _Bucket(_Seen):
     version: Version
-    start: datetime
+    start: Annotated[datetime, AfterValidator(_aware)]
     requests: Count | None
     errors: Count | None
     latencies_ms: tuple[Time, ...] | None = None
@@ -60,27 +104,39 @@ class _Bucket(_Part):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if self.start.tzinfo is None:
-            raise ValueError("'start' has no time zone")
-        if (self.requests is None) != (self.errors is None):
-            raise ValueError("'requests' and 'errors' are measured together or not at all")
         if self.requests is not None and self.errors is not None and self.errors > self.requests:
             raise ValueError(f"{self.errors} errors of {self.requests} requests")
         timed = len(self.latencies_ms or ())
         if self.histogram is not None and self.histogram.count:
-            timed = max(timed, self.histogram.count[-1])
-        if timed > (self.requests or 0):
-            raise ValueError(f"{timed} response times of {self.requests or 0} requests")
+            timed = max(timed, max(self.histogram.count))
+        if self.requests is not None and timed > self.requests:
+            raise ValueError(f"{timed} response times of {self.requests} requests")
         return self
 
+    def told_apart(self) -> "_Bucket":
+        """Return the bucket with its times as cumulative counts; refuses more than requests."""
+        if self.histogram is None:
+            return self
+        return _Bucket.model_validate(
+            {**self.model_dump(), "histogram": self.histogram.cumulative().model_dump()}
+        )
 
-class _File(_Part):
+
+class _File(_Seen):
     gates: _Gates = _Gates()
     planned_buckets: Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
     bucket_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     canary_weight: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     hotfix: Annotated[bool, Field(strict=True)] = False
     buckets: tuple[_Bucket, ...]
+
+    @field_validator("buckets")
+    @classmethod
+    def _read_one_way(cls, buckets: tuple[_Bucket, ...]) -> tuple[_Bucket, ...]:
+        """Read all histograms of a file one way: by range as soon as one count falls."""
+        if not any(bucket.histogram and bucket.histogram.falls for bucket in buckets):
+            return buckets
+        return tuple(bucket.told_apart() for bucket in buckets)
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
@@ -172,13 +228,15 @@ def _mistakes(error: ValidationError) -> Iterable[str]:
 
 
 def _bucket(item: _Bucket, seconds: float) -> Bucket:
+    """Return a bucket; requests without errors, or the other way round, measure nothing."""
     histogram = item.histogram
+    measured = item.requests is not None and item.errors is not None
     return Bucket(
         version=item.version,
         start=item.start.astimezone(UTC),
         seconds=seconds,
-        requests=item.requests,
-        errors=item.errors,
+        requests=item.requests if measured else None,
+        errors=item.errors if measured else None,
         latencies_ms=item.latencies_ms,
         histogram=tuple(zip(histogram.le, histogram.count, strict=True)) if histogram else None,
         fingerprints=tuple((item.fingerprints or {}).items()),

@@ -56,6 +56,18 @@ def test_a_canary_that_has_shown_itself_is_not_taken_back_for_one_burst() -> Non
     assert Result.FAIL is verdict(both(lasting, [(50, 0)] * 48), look=look)[0]
 
 
+@pytest.mark.parametrize(
+    ("stable_errors", "result"), [(0, Result.FAIL), (400, Result.INCONCLUSIVE)]
+)
+def test_a_collapse_late_in_a_healthy_phase_is_a_fail_after_a_minute_unless_stable_shares_it(
+    stable_errors: int, result: Result
+) -> None:
+    rows = both([(500, 0)] * 20 + [(50, 45)] * 2, [(500, 0)] * 20 + [(500, stable_errors)] * 2)
+    long = [replace(b, seconds=30.0, start=START + (b.start - START) * 30 / SECONDS) for b in rows]
+
+    assert result is verdict(long)[0]
+
+
 def test_one_terrible_bucket_is_not_enough_for_the_breaker() -> None:
     assert Result.INCONCLUSIVE is verdict(both([(10, 10)], [(90, 0)]))[0]
 
