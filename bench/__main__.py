@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-PARTS = ("queue", "web", "triage", "workspace", "rollout", "hotfix", "demo", "claude")
+PARTS = ("queue", "web", "slack", "triage", "workspace", "rollout", "hotfix", "demo", "claude")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -62,17 +62,18 @@ def rows() -> list[Row]:
             busy = (time.process_time() - begun) * 1000 / len(took)
         alone = _one_by_one(room)
         store.close()
-        anchor = _bare(Path(folder) / "bare.db")
+        anchor = bare(Path(folder) / "bare.db")
     worst = statistics.quantiles(took, n=100)[98]
     at_once = f"command → stored and acknowledged, {AT_ONCE} at once"
     return [
-        _row(f"{at_once}, p99", f"< {AIM_MS:g} ms", worst, anchor),
-        _row(f"{at_once}, the server's CPU for all", f"< {AIM_MS:g} ms", busy * AT_ONCE, anchor),
-        _row(f"{AT_ONCE} commands one after the other, without a server", "—", alone, anchor),
+        row(f"{at_once}, p99", f"< {AIM_MS:g} ms", worst, anchor),
+        row(f"{at_once}, the server's CPU for all", f"< {AIM_MS:g} ms", busy * AT_ONCE, anchor),
+        row(f"{AT_ONCE} commands one after the other, without a server", "—", alone, anchor),
     ]
 
 
-def _row(what: str, aim: str, value: float, anchor: float) -> Row:
+def row(what: str, aim: str, value: float, anchor: float) -> Row:
+    """Return one figure in milliseconds beside the anchor."""
     return {
         "what": what,
         "aim": aim,
@@ -82,7 +83,7 @@ def _row(what: str, aim: str, value: float, anchor: float) -> Row:
     }
 
 
-def _bare(path: Path) -> float:
+def bare(path: Path) -> float:
     """Return the milliseconds that the disk takes at least: a row and a commit, fifty times."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as bare:
         bare.execute("PRAGMA journal_mode=WAL")
@@ -233,10 +234,8 @@ def main() -> None:
         print(json.dumps(_fire(*json.load(sys.stdin))))
         return
     for one in rows():
-        print(
-            f"{one['what']}: {one['value']:.0f} ms (aim {one['aim']}; {one['anchor_is']}: "
-            f"{one['anchor']:.0f} ms, ratio {one['ratio']:.1f})"
-        )
+        told = f"aim {one['aim']}; {one['anchor']}, ratio {one['ratio']}"
+        print(f"{one['what']}: {one['value']} ({told})")
 
 
 if __name__ == "__main__":

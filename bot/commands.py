@@ -12,8 +12,9 @@ from datetime import datetime
 
 from bot import hotfixes, parsing, texts, words
 from bot.once import PATIENCE_SECONDS, Deed, Once
-from bot.parsing import Command, Misunderstood, Verb
+from bot.parsing import Command, Misunderstood
 from bot.said import Said
+from bot.verbs import Verb
 from incidents import errors, lifecycle, mitigations
 from incidents.approvals import Approvals, Decision, Expected
 from incidents.knowledge import ActionItems

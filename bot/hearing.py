@@ -9,8 +9,8 @@ from datetime import datetime
 
 from bot import render
 from bot.commands import Commands, Wish
-from bot.parsing import Verb
 from bot.said import Said
+from bot.verbs import Verb
 from incidents.approvals import Expected
 from incidents.deliveries import Deliveries
 from incidents.models import Act, Answer, EntryKind, Person, Platform, TimelineEntry

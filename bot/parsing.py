@@ -1,194 +1,16 @@
-"""What a typed line means: one pure parser for every chat, with help and completion from one table.
+"""What a typed line means: one pure parser for every chat, over the words of `bot.verbs`.
 
-Called by `bot.commands` and the war room's input. Never touches the store: it is given the names
-of the services. A line that cannot be understood becomes `Misunderstood`, which says what to type.
+Called by `bot.commands` and for acts that a crash left. Never touches the store: it is given the
+names of the services. A line that is not understood becomes `Misunderstood`: what to type instead.
 """
 
 import difflib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
+from bot import verbs
+from bot.verbs import ALIASES, OFFERS, ROLES, USAGE, Verb
 from incidents.models import Severity
-
-
-class Verb(StrEnum):
-    """What can be typed after `/incident`."""
-
-    OPEN = "open"
-    STATUS = "status"
-    LIST = "list"
-    SEVERITY = "severity"
-    ACK = "ack"
-    OWN = "own"
-    OPERATIONS = "operations"
-    COMMUNICATIONS = "communications"
-    NOTE = "note"
-    CHANGED = "changed"
-    APPROVE = "approve"
-    REFUSE = "refuse"
-    BREAK_GLASS = "break-glass"
-    HOLD = "hold"
-    ROLLBACK = "rollback"
-    MITIGATED = "mitigated"
-    MITIGATE = "mitigate"
-    EMERGENCY = "emergency"
-    RETRY = "retry"
-    ESCALATE = "escalate"
-    DIAGNOSE = "diagnose"
-    PATCH = "patch"
-    TEST = "test"
-    DEPLOY = "deploy"
-    REVIEW = "review"
-    RESOLVE = "resolve"
-    REOPEN = "reopen"
-    CANCEL = "cancel"
-    CLOSE = "close"
-    PUBLISH = "publish"
-    ACTIONS = "actions"
-    MERGE = "merge"
-    HOTFIX = "hotfix"
-    HELP = "help"
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How a verb is typed, what it does, and an example that works."""
-
-    words: str
-    does: str
-    example: str
-    incident: bool = True  # it needs an incident: the thread's, or one named as INC-4
-    text: bool = False  # it needs words after it
-
-
-USAGE: dict[Verb, Usage] = {
-    Verb.OPEN: Usage(
-        "[P0..P3] [service:NAME] TEXT",
-        "open an incident; `P0!` takes the emergency path",
-        "/incident P0 checkout failing",
-        incident=False,
-        text=True,
-    ),
-    Verb.STATUS: Usage("", "what is known, what is done, what is asked", "/incident status"),
-    Verb.LIST: Usage("", "the incidents that are open", "/incident list", incident=False),
-    Verb.SEVERITY: Usage("P0..P3", "change the severity", "/incident severity P1", text=True),
-    Verb.ACK: Usage("", "say that you have seen it", "/incident ack"),
-    Verb.OWN: Usage("", "become its commander", "/incident own"),
-    Verb.OPERATIONS: Usage("", "become the one who works on it", "/incident operations"),
-    Verb.COMMUNICATIONS: Usage(
-        "", "become the one who tells those outside", "/incident communications"
-    ),
-    Verb.NOTE: Usage(
-        "TEXT", "add a line to the timeline", "/incident note cache is cold", text=True
-    ),
-    Verb.CHANGED: Usage(
-        "WHAT",
-        "record a change of the service that Halon cannot see",
-        "/incident changed flag new-tax on",
-        text=True,
-    ),
-    Verb.APPROVE: Usage(
-        "[longer | larger]",
-        "answer yes to what is asked, or to another plan that is offered",
-        "/incident approve",
-    ),
-    Verb.REFUSE: Usage("", "answer no to what is asked", "/incident refuse"),
-    Verb.BREAK_GLASS: Usage(
-        "INC-n WHY",
-        "as a responder, say yes alone where no approver answers; it is looked at afterwards",
-        "/incident break-glass INC-4 no approver answers and sales stand still",
-        text=True,
-    ),
-    Verb.HOLD: Usage("", "keep the canary at its present share", "/incident hold"),
-    Verb.ROLLBACK: Usage("", "take the canary back now", "/incident rollback"),
-    Verb.MITIGATED: Usage(
-        "WHAT",
-        "say what stopped the harm",
-        "/incident mitigated payment provider switched",
-        text=True,
-    ),
-    Verb.MITIGATE: Usage(
-        "[undo] NAME",
-        "run a named mitigation of the service, or undo it; an approver's word is the yes",
-        "/incident mitigate no-recommendations",
-        text=True,
-    ),
-    Verb.EMERGENCY: Usage(
-        "", "it is an outage: P0, stabilise first, understand meanwhile", "/incident emergency"
-    ),
-    Verb.RETRY: Usage(
-        "",
-        "try again what Halon could not do: the last stage, or the escalation",
-        "/incident retry",
-    ),
-    Verb.ESCALATE: Usage("[WHY]", "call for the specialist and for people", "/incident escalate"),
-    Verb.DIAGNOSE: Usage(
-        "[TRACEBACK]",
-        "bug-diagnostician alone: find the cause, post the report, and stop",
-        "/incident diagnose",
-    ),
-    Verb.PATCH: Usage(
-        "[COMMIT]",
-        "patch-developer alone: mend what the diagnosis, or you, name",
-        "/incident patch 3f2a91c",
-    ),
-    Verb.TEST: Usage(
-        "[DIFF]", "hotfix-tester alone: test the thread's patch, or yours", "/incident test"
-    ),
-    Verb.DEPLOY: Usage(
-        "",
-        "deployment-coordinator: plan the rollout of the patch and ask for it",
-        "/incident deploy",
-    ),
-    Verb.REVIEW: Usage("", "incident-analyzer alone: write the review now", "/incident review"),
-    Verb.RESOLVE: Usage(
-        "[WHAT]", "say that it is over; the review is written", "/incident resolve"
-    ),
-    Verb.REOPEN: Usage("[WHY]", "it is back", "/incident reopen"),
-    Verb.CANCEL: Usage("[WHY]", "a false alarm: stop, take back what is open", "/incident cancel"),
-    Verb.CLOSE: Usage("", "nothing is left to do", "/incident close"),
-    Verb.PUBLISH: Usage("", "publish the review as it stands", "/incident publish"),
-    Verb.ACTIONS: Usage("", "its action items", "/incident actions"),
-    Verb.MERGE: Usage(
-        "INTO", "end it as a part of another incident", "/incident merge INC-4", text=True
-    ),
-    Verb.HOTFIX: Usage(
-        "TEXT | verify | ship | drop",
-        "contain it at once and leave a patch (/hotfix for short); then check, ship or drop it",
-        "/incident hotfix checkout crashes for guests",
-        incident=False,
-        text=True,
-    ),
-    Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
-}
-
-OFFERS = ("longer", "larger")
-ALIASES: dict[str, Verb] = {
-    "acknowledge": Verb.ACK,
-    "claim": Verb.OWN,
-    "commander": Verb.OWN,
-    "ops": Verb.OPERATIONS,
-    "comms": Verb.COMMUNICATIONS,
-    "yes": Verb.APPROVE,
-    "ok": Verb.APPROVE,
-    "no": Verb.REFUSE,
-    "reject": Verb.REFUSE,
-    "pause": Verb.HOLD,
-    "revert": Verb.ROLLBACK,
-    "?": Verb.HELP,
-    # The roles by their own names.
-    "bug-diagnostician": Verb.DIAGNOSE,
-    "patch-developer": Verb.PATCH,
-    "hotfix-tester": Verb.TEST,
-    "deployment-coordinator": Verb.DEPLOY,
-    "incident-analyzer": Verb.REVIEW,
-    "production-fixer": Verb.ESCALATE,
-}
-
-# A role alone: what is pasted after it keeps its lines, as a traceback or a diff needs.
-ROLES = (Verb.DIAGNOSE, Verb.PATCH, Verb.TEST, Verb.DEPLOY, Verb.REVIEW)
 
 
 @dataclass(frozen=True)
@@ -240,7 +62,7 @@ def parse(
         return Misunderstood("There was nothing after the command.", USAGE[Verb.OPEN].example)
     if not _SLASH.match(line):
         return _talk(" ".join(words), thread)
-    verb = _verb(words[0])
+    verb = verbs.named(words[0])
     if verb in ROLES and (thread is not None or (len(words) > 1 and _NUMBER.match(words[1]))):
         return _role(verb, _SLASH.sub("", line), thread)
     if verb is None or _reads_as_title(verb, words):
@@ -270,11 +92,6 @@ def _talk(text: str, thread: str | None) -> Command | Misunderstood:
     return Misunderstood("A command starts with /incident.", f"/incident {text[:TITLE_LIMIT]}")
 
 
-def _verb(word: str) -> Verb | None:
-    lower = word.lower()
-    return ALIASES.get(lower) or next((verb for verb in Verb if verb == lower), None)
-
-
 def _reads_as_title(verb: Verb, words: list[str]) -> bool:
     """`status page is down` opens an incident; `status` and `status INC-4` do not.
 
@@ -287,7 +104,7 @@ def _reads_as_title(verb: Verb, words: list[str]) -> bool:
 def _near(words: list[str], thread: str | None) -> Misunderstood | None:
     """A word close to a command is a slip of the finger where a command makes sense."""
     first, rest = words[0].lower(), words[1:]
-    if _verb(first) or _SEVERITY.match(first) or _SERVICE.match(first):
+    if verbs.named(first) or _SEVERITY.match(first) or _SERVICE.match(first):
         return None
     about_one = thread is not None or bool(rest and _NUMBER.match(rest[0]))
     if rest and not about_one:
@@ -495,68 +312,6 @@ def _merge(words: list[str], thread: str | None) -> Command | Misunderstood:
 
 def _other_slash(line: str) -> Misunderstood:
     word = line.split()[0]
-    if word.lower() == "/hotfix":
-        return Misunderstood(
-            "This version has no hot fixes yet; the emergency path is the nearest.",
-            f"/incident P0! {' '.join(line.split()[1:])[:TITLE_LIMIT]}".rstrip(),
-        )
     return Misunderstood(
         f"I do not know {word!r}; every command starts with /incident.", "/incident help"
     )
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One row of the input's completion."""
-
-    insert: str
-    words: str
-    does: str
-    example: str
-
-
-def complete(line: str, services: Sequence[str], thread: str | None = None) -> list[Completion]:
-    """Return what could be typed next: verbs at first, then severities and services."""
-    if not line.lstrip().startswith("/"):
-        return []
-    body = line.lstrip()
-    if len(body) > 1 and "/hotfix".startswith(body.lower()):
-        usage = USAGE[Verb.HOTFIX]
-        return [Completion("/hotfix ", usage.words, usage.does, usage.example)]
-    if not body.lower().startswith("/incident "):
-        return _first_words(thread) if "/incident".startswith(body.lower()) else []
-    typed = body[len("/incident ") :]
-    head, _, tail = typed.rpartition(" ")
-    if head == "":
-        return [
-            row
-            for row in _first_words(thread)
-            if row.insert.split()[1].lower().startswith(tail.lower())
-        ]
-    prefix = f"/incident {head} "
-    offers = [f"service:{name}" for name in services]
-    if head.lower() == "severity":
-        offers = list(Severity)
-    return [
-        Completion(prefix + offer, "", "", "")
-        for offer in offers
-        if tail and offer.lower().startswith(tail.lower())
-    ]
-
-
-def _first_words(thread: str | None) -> list[Completion]:
-    rows = [
-        Completion(
-            f"/incident {severity} ",
-            "TEXT",
-            f"open an incident as {severity}",
-            USAGE[Verb.OPEN].example,
-        )
-        for severity in Severity
-    ]
-    in_thread = [
-        Completion(f"/incident {verb} ", usage.words, usage.does, usage.example)
-        for verb, usage in USAGE.items()
-        if verb is not Verb.OPEN and (thread is not None or not usage.incident)
-    ]
-    return in_thread + rows if thread else rows + in_thread

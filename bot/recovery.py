@@ -10,7 +10,8 @@ from datetime import datetime
 
 from bot import journal, parsing, words
 from bot.commands import Commands
-from bot.parsing import Command, Misunderstood, Verb
+from bot.parsing import Command, Misunderstood
+from bot.verbs import Verb
 from incidents import errors
 from incidents.approvals import Expected
 from incidents.inbox import Inbox, InboxItem

@@ -12,9 +12,9 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from bot import chart, texts
-from bot.parsing import Verb
 from bot.port import Button, File, Message, Tone
 from bot.story import Told
+from bot.verbs import Verb
 from incidents import report_text, reports
 from incidents.approvals import TAKES_ANSWERS
 from incidents.models import (
@@ -30,6 +30,7 @@ from incidents.models import (
 )
 
 MOST_LINES = 3
+MOST_LINES_ASKED = 6  # yes, no and silence apart, so that they are read in ten seconds
 DIFF_LINES = 40  # the heart of a long diff; the file has the whole
 Target = tuple[EntryKind, str]
 
@@ -138,7 +139,7 @@ def _message(entry: TimelineEntry, context: Context, said: Mapping[str, str]) ->
     reference = asks.id if asks else str(entry.content.get("rollout") or context.incident.id)
     return Message(
         headline=" ".join(said["headline"].split()),
-        lines=_lines(said.get("lines", "")),
+        lines=_lines(said.get("lines", ""), MOST_LINES_ASKED if asks else MOST_LINES),
         files=_pictures(entry, context, said) if "picture" in said else (),
         buttons=tuple(_buttons(said.get("buttons", ""), reference)),
         reactions=tuple(said.get("reactions", "").split()),
@@ -160,9 +161,9 @@ def _is_live(entry: TimelineEntry) -> bool:
     return isinstance(report, dict) and report.get("rehearsal") == ""
 
 
-def _lines(block: str) -> tuple[str, ...]:
+def _lines(block: str, most: int) -> tuple[str, ...]:
     found = [" ".join(line.split()) for line in block.splitlines()]
-    return tuple(line for line in found if line.strip(" ."))[:MOST_LINES]
+    return tuple(line for line in found if line.strip(" ."))[:most]
 
 
 def _buttons(block: str, reference: str) -> list[Button]:

@@ -117,6 +117,12 @@ class BotSettings(Settings):
         return True
 
     @property
+    def chat_wanted(self) -> bool:
+        """Whether a chat has a token, complete or not: then the war room's operator is not all."""
+        tokens = (self.slack_bot_token, self.slack_app_token, self.telegram_bot_token)
+        return any(one is not None and one.get_secret_value() for one in tokens)
+
+    @property
     def key(self) -> bytes:
         """The approval key; raises `errors.BadSettings` when it is none."""
         try:

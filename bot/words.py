@@ -7,8 +7,8 @@ goes into them.
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from bot import texts
-from bot.parsing import ALIASES, USAGE, Verb
+from bot import texts, verbs
+from bot.verbs import USAGE, Verb
 from incidents.models import ActionItem, Approval, Incident, RunState, StageRun
 from incidents.settings import Service
 
@@ -27,7 +27,7 @@ def names(services: Mapping[str, Service]) -> dict[str, str]:
 def help_text(word: str = "") -> str:
     """Return the help of one command, or of all; an unknown word gets all."""
     wanted = word.strip().lower().removeprefix("/incident").strip()
-    verb = ALIASES.get(wanted) or next((one for one in Verb if one == wanted), None)
+    verb = verbs.named(wanted)
     chosen = list(USAGE) if verb is None else [verb]
     rows = [(_typed(one), USAGE[one].does, USAGE[one].example) for one in chosen]
     return texts.text("help", rows=rows, one=verb is not None)

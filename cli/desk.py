@@ -21,6 +21,7 @@ import typer
 
 from bot import app as bot_app
 from bot.commands import Commands
+from bot.settings import BotSettings
 from cli import folder as folders
 from cli import sent
 from cli.settings import read
@@ -54,7 +55,9 @@ def opened() -> Iterator[tuple[Office, Commands]]:
     key = bytes.fromhex(folders.approval_key(folder))
     with office.opened(settings, f"shell:{os.getpid()}", key=key) as desk:
         desk.store.migrate()
-        access = Access(desk.services, chat_configured=False)
+        # As in the war room: where people answer in a chat, the operator is one of them or nobody.
+        chat = read(BotSettings, approval_key=key.hex()).chat_wanted
+        access = Access(desk.services, chat, people.Identities(desk.store).all())
         commands = bot_app.compose(desk.store, access, key, ()).commands
         yield desk, commands
 

@@ -14,8 +14,8 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from bot import parsing
 from bot.settings import BotSettings
+from bot.verbs import ALIASES, USAGE, Verb
 from cli import verbs
 from incidents.settings import Settings
 from workers.settings import ControllerSettings, WorkerSettings
@@ -117,8 +117,8 @@ def settings_page() -> str:
 def chat_table() -> str:
     """Return the table of what can be typed after `/incident`."""
     lines = ["| type | it will | for example |", "|---|---|---|"]
-    for verb, usage in parsing.USAGE.items():
-        typed = "" if verb is parsing.Verb.OPEN else f" {verb.value}"
+    for verb, usage in USAGE.items():
+        typed = "" if verb is Verb.OPEN else f" {verb.value}"
         words = f" {usage.words}" if usage.words else ""
         shown = _cell(f"/incident{typed}{words}")
         lines.append(f"| `{shown}` | {_cell(usage.does)} | `{usage.example}` |")
@@ -152,8 +152,8 @@ def commands_page() -> str:
 
 
 def _other_words() -> str:
-    words: dict[parsing.Verb, list[str]] = {}
-    for word, verb in parsing.ALIASES.items():
+    words: dict[Verb, list[str]] = {}
+    for word, verb in ALIASES.items():
         words.setdefault(verb, []).append(f"`{word}`")
     return ", ".join(f"{' and '.join(said)} for `{verb.value}`" for verb, said in words.items())
 

@@ -1,7 +1,8 @@
 """Approvals: asked, decided, withdrawn, expired, used. `decide` is the one way to say yes.
 
 Reactions, buttons and commands all come here. The MAC key is held by bot and controller only;
-built without a key, this class can ask but neither decide nor verify.
+built without a key, this class can ask but neither decide nor verify, and without the lists of
+people (as in the controller) it cannot decide.
 """
 
 import hashlib
@@ -229,7 +230,7 @@ class Approvals:
         A forged row, or one for another plan than the rollout now has, is nobody's yes; the first
         is told in the timeline once.
         """
-        _, key = self._judges()
+        key = self._verifies()
         with self._store.write() as tx:
             named = tx.run(select(_R).where(_R.c.id == rollout)).first()
             found = tx.run(
@@ -248,7 +249,7 @@ class Approvals:
 
     def of_act(self, act: Act) -> list[Approval]:
         """Return every verified yes to an act without a rollout, spent or not, oldest first."""
-        _, key = self._judges()
+        key = self._verifies()
         with self._store.read() as tx:
             where = (_A.c.act == act, _A.c.rollout.is_(None), _A.c.state.in_((_S.GRANTED, _S.USED)))
             fresh = or_(_A.c.asked_at > tx.now - REMEMBERED, _A.c.expires_at > tx.now)
@@ -262,7 +263,7 @@ class Approvals:
 
     def use(self, approval_id: str, step: str) -> Approval:
         """Spend a yes on a step, the same step again is fine; raises `NotAllowed`, `WrongState`."""
-        _, key = self._judges()
+        key = self._verifies()
         with self._store.write() as tx:
             approval, incident = _locked(tx, approval_id)
             if not _usable(tx, approval, step):
@@ -282,9 +283,14 @@ class Approvals:
             return _get(tx, approval_id)
 
     def _judges(self) -> tuple[Access, bytes]:
-        if self._access is None or self._key is None:
+        if self._access is None:
+            raise errors.NotAllowed("Without the lists of people a process may ask, never decide.")
+        return self._access, self._verifies()
+
+    def _verifies(self) -> bytes:
+        if self._key is None:
             raise errors.NotAllowed("Without the approval key a process may ask, never decide.")
-        return self._access, self._key
+        return self._key
 
 
 def covers(scope: str, phase: str) -> bool:
@@ -406,7 +412,8 @@ def _stale(tx: Tx, approval: Approval, answer: Answer, expected: Expected | None
     if approval.state not in open_states:
         return f"This question is {approval.state.value}; answer the newest one."
     if approval.expires_at <= tx.now:
-        return "This question has expired; ask for a new one."
+        again = "; `/incident retry` asks again." if approval.act is Act.START else "."
+        return f"This question has expired{again}"
     if expected is None:
         return None
     changed = [name for name, seen in asdict(expected).items() if getattr(approval, name) != seen]

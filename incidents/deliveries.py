@@ -219,6 +219,18 @@ class Deliveries:
         with self._store.read() as tx:
             return tx.run(select(_C.c.incident).where(*where).limit(1)).first() is not None
 
+    def sends_in(self, platform: str, place: str) -> bool:
+        """Return whether something may be shown in a place, or below, that is not recorded yet."""
+        where = (
+            _D.c.state == SENDING,
+            _C.c.name.startswith(f"{platform}:", autoescape=True),
+            or_(_C.c.thread == place, _C.c.thread.startswith(f"{place}:", autoescape=True)),
+        )
+        thread = and_(_C.c.incident == _D.c.incident, _C.c.name == _D.c.conversation)
+        with self._store.read() as tx:
+            found = select(_D.c.id).join(_C, thread).where(*where).limit(1)
+            return tx.run(found).first() is not None
+
     def shown_at(self, platform: str, external_id: str, place: str) -> TimelineEntry | None:
         """Return the newest entry that a message shows, in whichever thread at or below a place.
 

@@ -56,6 +56,7 @@ class Faults:
     server: str
     plan: Plan = lambda method: None
     refuses: dict[str, str] = field(default_factory=dict)  # method → Slack's word for its refusal
+    outside: set[str] = field(default_factory=set)  # private channels that we are not in
     calls: list[Called] = field(default_factory=list)
     port: int = 0
 
@@ -68,6 +69,7 @@ class Faults:
         """Fail at nothing and forget what was called."""
         self.plan = lambda method: None
         self.refuses = {}
+        self.outside.clear()
         self.calls.clear()
 
     def __enter__(self) -> "Faults":
@@ -116,7 +118,8 @@ class Faults:
             return self._cut(request)
         if fault is Fault.HANGS:
             return await self._hang(request)
-        called.error = self.refuses.get(method) or over(method, said)
+        hidden = "channel_not_found" if said.get("channel") in self.outside else ""
+        called.error = self.refuses.get(method) or hidden or over(method, said)
         if called.error:
             more = {"needed": "some:scope"} if called.error == "missing_scope" else {}
             return web.json_response({"ok": False, "error": called.error, **more})

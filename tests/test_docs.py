@@ -19,7 +19,7 @@ import pytest
 from packaging import requirements, utils
 from pydantic import BaseModel
 
-from bot import parsing
+from bot import parsing, verbs
 from bot.settings import BotSettings
 from cli import reference
 from incidents import settings
@@ -121,9 +121,9 @@ def test_the_readme_explains_every_word_that_the_parser_takes() -> None:
         command = parsing.parse(example.strip("`"), {"checkout": "checkout"}, thread="INC-1")
         assert isinstance(command, parsing.Command), example
         word = typed.strip("`").split()[1]
-        understood[command.verb] = word if word in set(parsing.Verb) else parsing.Verb.OPEN.value
+        understood[command.verb] = word if word in set(verbs.Verb) else verbs.Verb.OPEN.value
 
-    assert {verb: verb.value for verb in parsing.Verb} == understood
+    assert {verb: verb.value for verb in verbs.Verb} == understood
 
 
 def test_every_dependency_has_its_reason_and_no_other_has_one() -> None:

@@ -219,4 +219,5 @@ def _human(rollout: Rollout, begun: Begun) -> str:
             "Taking back did not work. Run the command of the deployment plan by hand, now: it "
             "needs nothing of Halon."
         )
-    return f"The rollout ended: {begun.reason}."
+    again = " `/incident retry` plans it again and asks anew." if begun.seen is Seen.SILENT else ""
+    return f"The rollout ended: {begun.reason}.{again}"

@@ -14,7 +14,6 @@ from pathlib import Path
 from incidents import errors
 from incidents.approvals import Approvals
 from incidents.knowledge import ActionItems, Costs, KnownIncidents, Ledger
-from incidents.policy import Access
 from incidents.rollouts import Rollouts
 from incidents.sent import Sent
 from incidents.service import Incidents
@@ -88,7 +87,7 @@ def over(store: Store, process: Settings, owner: str, *, key: bytes | None = Non
         incidents=Incidents(store),
         stages=Stages(store),
         timeline=Timeline(store),
-        approvals=Approvals(store, Access(services, chat_configured=False), key),
+        approvals=Approvals(store, key=key),  # who may answer is the bot's to know
         rollouts=Rollouts(store, key),
         timers=Timers(store),
         leases=Leases(store),

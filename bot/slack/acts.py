@@ -1,8 +1,7 @@
 """Acts on what came in from Slack: asks who it was, carries it out, answers that person alone.
 
-Called by `bot.slack.app` for each journaled event. One person's acts are carried out in their
-order; nobody waits for another. A Slack that does not answer is waited for, and what a crash leaves
-is begun again: the act itself is made once, under the event's meaning.
+Called by `bot.slack.app` for each journaled event. A Slack that does not answer is waited for, and
+what a crash leaves is begun again: the act itself is made once, under the event's meaning.
 """
 
 import asyncio
@@ -19,9 +18,11 @@ from bot.said import Said
 from bot.slack import forms, home, inbound, registry, whispers
 from bot.slack.asking import Asking
 from bot.slack.inbound import Inbound, Kind
+from bot.slack.lanes import Lanes, StepAside
 from bot.slack.me import Me
 from bot.slack.people import People
 from bot.slack.place import Place, conversation
+from bot.verbs import USAGE, Verb
 from incidents import errors
 from incidents.inbox import InboxItem
 from incidents.models import Answer, Person, Platform, TimelineEntry
@@ -32,9 +33,10 @@ log = logging.getLogger(__name__)
 LONGEST_WAIT = timedelta(seconds=30)
 ANSWER_TRIES = 3
 LOOKS = 10  # for the entry of a message that was posted this very moment
-BETWEEN_LOOKS = 0.3
+MOST_LOOKS = 2000  # ten minutes in all, while a post is on its way that Slack has not confirmed
 DUE = timedelta(days=7)  # of an action item that names no day
 SLACK = Platform.SLACK
+NO_FORM = "Slack did not open the form in time; press the button once more, or type it."
 
 
 @dataclass
@@ -48,8 +50,9 @@ class Acts:
     asking: Asking
     me: Me
     home: str | None = None  # the channel in which incidents are told
+    lanes: Lanes = field(default_factory=Lanes)
+    between_looks: float = 0.3  # seconds
     _begun: set[int] = field(default_factory=set)
-    _lanes: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def start(self, item: InboxItem) -> None:
         """Begin to act on an event, once, after what the same person did before it."""
@@ -57,38 +60,22 @@ class Acts:
             return
         self._begun.add(item.id)
         one = inbound.again(item.body)
-        before = self._lanes.get(one.user)
-        task = asyncio.create_task(self._in_turn(before, item, one), name=f"slack {item.id}")
-        self._lanes[one.user] = task
-        task.add_done_callback(lambda done: self._left(one.user, done))
+        self.lanes.begin(one.user, one.message, partial(self._carry_out, item, one))
 
     async def idle(self) -> None:
         """Wait until everything that was begun is done."""
-        while self._lanes:
-            await asyncio.wait(list(self._lanes.values()))
+        await self.lanes.idle()
 
     async def close(self) -> None:
         """Stop where we are; what is not done is begun again at the next start."""
-        for task in list(self._lanes.values()):
-            task.cancel()
-        await asyncio.gather(*self._lanes.values(), return_exceptions=True)
+        await self.lanes.close()
 
-    def _left(self, user: str, task: asyncio.Task[None]) -> None:
-        if self._lanes.get(user) is task:
-            del self._lanes[user]
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an event of Slack could not be acted on", exc_info=error)
-
-    async def _in_turn(
-        self, before: asyncio.Task[None] | None, item: InboxItem, one: Inbound
-    ) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _carry_out(self, item: InboxItem, one: Inbound, aside: StepAside) -> None:
         await self.me.known()
         wait = timedelta(seconds=1)
         while True:
             try:
-                await self._act(one, item.meaning)
+                await self._act(one, item.meaning, aside)
                 break
             except errors.TemporaryFailure as error:
                 log.warning("%s; trying again", error.message)
@@ -101,7 +88,7 @@ class Acts:
         await self.journal.done(item)
         self._begun.discard(item.id)
 
-    async def _act(self, one: Inbound, key: str) -> None:
+    async def _act(self, one: Inbound, key: str, aside: StepAside) -> None:
         if not one.user or one.user == self.me.user:
             return
         if one.kind is Kind.MENTION and one.value != self.me.user:
@@ -111,11 +98,11 @@ class Acts:
             case Kind.SLASH | Kind.MENTION:
                 await self._typed(one, person, key)
             case Kind.BUTTON:
-                await self._pressed(one, person, key)
+                await self._pressed(one, person, key, aside)
             case Kind.FORM:
                 await self._say(one, person, key, forms.line(one.fields), one.channel)
             case Kind.REACTION | Kind.REACTION_GONE:
-                await self._reacted(one, person, key)
+                await self._reacted(one, person, key, aside)
             case Kind.HOME:
                 await self.asking.publish(one.user, await self._home(person))
             case Kind.EDITED | Kind.DELETED:
@@ -151,16 +138,15 @@ class Acts:
 
     # --- buttons and reactions
 
-    async def _pressed(self, one: Inbound, person: Person, key: str) -> None:
+    async def _pressed(self, one: Inbound, person: Person, key: str, aside: StepAside) -> None:
         command, _, _ = one.text.partition(":")
         if command == whispers.FORM:
-            services = sorted(self.hearing.commands.access().services)
-            await self.asking.open_form(one.trigger, forms.opening(services, one.channel))
+            await self._open_form(one)
             return
         if command == whispers.LINE:
             await self._say(one, person, key, one.value, one.channel)
             return
-        entry = await self._shown(one)
+        entry = await self._shown(one, aside)
         wish = await asyncio.to_thread(self.hearing.button, entry, command, person, key, one.value)
         if wish is None:
             asked = "This message is not known here any more; use the newest one."
@@ -170,12 +156,22 @@ class Acts:
         if not said.accepted or command not in ("approve", "refuse"):
             await self._tell(one, said)  # of what was accepted the message itself tells
 
-    async def _reacted(self, one: Inbound, person: Person, key: str) -> None:
+    async def _open_form(self, one: Inbound) -> None:
+        """Open the form, with one try: a trigger is good for three seconds and one form."""
+        services = sorted(self.hearing.commands.access().services)
+        try:
+            await self.asking.open_form(one.trigger, forms.opening(services, one.channel))
+        except errors.HalonError as error:
+            log.info("a form did not open: %s", error.message)
+            told = Said(NO_FORM, False, try_this=USAGE[Verb.OPEN].example)
+            await self._tell(one, told, with_form=True)
+
+    async def _reacted(self, one: Inbound, person: Person, key: str, aside: StepAside) -> None:
         answer = _answer(one.text)
         if answer is None:
             await self._marked(one, person)
             return
-        entry = await self._shown(one)
+        entry = await self._shown(one, aside)
         turn = self.hearing.reaction if one.kind is Kind.REACTION else self.hearing.reaction_gone
         wish = await asyncio.to_thread(turn, entry, answer, person, key)
         if wish is None:
@@ -215,16 +211,28 @@ class Acts:
         """Tell whether any incident is told in a channel, before Slack is asked about it."""
         return await asyncio.to_thread(self.hearing.deliveries.tells_in, SLACK.value, channel)
 
-    async def _shown(self, one: Inbound) -> TimelineEntry | None:
-        """Return what a message shows; one posted this very moment is waited for."""
-        found = await asyncio.to_thread(self.hearing.shown, SLACK, one.message, one.channel)
-        looks = LOOKS if found is None and await self._tells(one.channel) else 0
-        for _ in range(looks):
-            await asyncio.sleep(BETWEEN_LOOKS)
+    async def _shown(self, one: Inbound, aside: StepAside) -> TimelineEntry | None:
+        """Return what a message shows, waiting while its own post may be on its way.
+
+        People see a message before we know its name: by a moment, or by as long as Slack takes to
+        tell us what it has shown to them.
+        """
+        for looks in range(MOST_LOOKS):
+            coming = await self._may_come(one.channel, looks)
             found = await asyncio.to_thread(self.hearing.shown, SLACK, one.message, one.channel)
-            if found is not None:
-                break
-        return found
+            if found is not None or not coming:
+                return found
+            if looks == LOOKS:
+                aside()
+            await asyncio.sleep(self.between_looks)
+        return None
+
+    async def _may_come(self, channel: str, looks: int) -> bool:
+        """Tell whether a channel may show a message of ours that we do not know of yet."""
+        if looks < LOOKS:
+            return await self._tells(channel)
+        sends_in = self.hearing.deliveries.sends_in
+        return await asyncio.to_thread(sends_in, SLACK.value, channel)
 
     # --- answers
 

@@ -5,10 +5,10 @@ seen, and how to mend it; no token is ever part of a text.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.looked import Seen
 from bot.slack import registry
 from bot.slack.app import Account
 from bot.slack.asking import SECONDS, Asking
@@ -18,15 +18,6 @@ from incidents import errors
 from incidents.models import Json
 
 INSTALL = "paste the manifest of `halon manifest slack` and install the app again"
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One thing that was looked at; `mend` is empty where nothing is to be done."""
-
-    what: str
-    said: str
-    mend: str = ""
 
 
 async def look(account: Account, people: Iterable[str]) -> AsyncIterator[Seen]:

@@ -64,17 +64,42 @@ class SlackPort:
         made: str | None = None
         if incident.private or incident.severity in OWN_CHANNEL:
             made = await self._channel(incident, left_out)
-        channel = made or where
+        announced = made is not None and not incident.private
         if made is None:
-            await self._try("join the channel", left_out, self.calls.join(channel))
-        top = await self._top(incident, channel, card)
+            made, top = await self._below(incident, where, card, left_out)
+        else:
+            top = await self._top(incident, made, card)
+        channel = made or where
         await self._try("pin the card", left_out, self.calls.pin(channel, top))
         if made is not None:
             await self._furnish(incident, made, left_out)
-            if not incident.private:
+            if announced:
                 await self._try("announce it", left_out, self._announce(incident, where, made))
         thread = Place(channel, None if made else top).ref
         return Opened(thread, PostRef(thread, top), tuple(left_out))
+
+    async def _below(
+        self, incident: Incident, where: str, card: Message, left_out: list[str]
+    ) -> tuple[str | None, str]:
+        """Put the card where the incident was opened, or into a channel made for it.
+
+        In a private channel to which nobody has invited us we may not say a word.
+        """
+        tried: list[str] = []
+        await self._try("join the channel", tried, self.calls.join(where))
+        try:
+            top = await self._top(incident, where, card)
+        except (Refused, Gone) as error:
+            made = await self._channel(incident, left_out)
+            if made is None:
+                raise
+            left_out.append(
+                f"It is not told where it was opened: {error.message} "
+                "`/invite @halon` there lets the next one be."
+            )
+            return made, await self._top(incident, made, card)
+        left_out += tried
+        return None, top
 
     async def _top(self, incident: Incident, channel: str, card: Message) -> str:
         key = f"{CARD}{_born(incident)}"
@@ -88,8 +113,8 @@ class SlackPort:
         """Make the incident's own channel; None where Slack does not let us."""
         name = channel_name(incident)
         since = incident.opened_at.timestamp() - CLOCKS_DIFFER
-        for number in range(1, SUFFIXES + 1):
-            wanted = name if number == 1 else f"{name}-{number}"
+        born = f"{name}-{int(incident.opened_at.timestamp()):x}"  # nobody else's, if all are taken
+        for wanted in (name, *(f"{name}-{number}" for number in range(2, SUFFIXES + 1)), born):
             try:
                 return await self.calls.create(wanted, incident.private)
             except Refused as error:
@@ -102,7 +127,7 @@ class SlackPort:
                     raise
                 left_out.append(f"It has no channel of its own: {error.message}")
                 return None
-        raise errors.PermanentFailure(f"Slack has {SUFFIXES} channels named {name!r} already.")
+        raise errors.PermanentFailure(f"Slack has channels named {name!r} to {born!r} already.")
 
     async def _mine(self, incident: Incident, name: str, since: float) -> str | None:
         """Return the channel of this name that was made for this incident and no other."""

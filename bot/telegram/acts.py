@@ -5,7 +5,7 @@ carried out by `bot.line` under the update's meaning: once, however often it com
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +14,7 @@ from typing import Any
 import telegram
 from telegram.constants import ChatType
 
-from bot import parsing
+from bot import verbs
 from bot.commands import READS, Wish
 from bot.hearing import Hearing
 from bot.line import Line
@@ -25,14 +25,17 @@ from bot.telegram.group import Group
 from bot.telegram.outward import Outward, Place
 from bot.telegram.people import Nobody
 from bot.telegram.replies import Replies, refusal
-from incidents.models import Answer, Platform, TimelineEntry
+from incidents.models import Answer, Person, Platform, TimelineEntry
 
 TELEGRAM = Platform.TELEGRAM
 LOOKS = 10  # for the entry of a message that was posted this very moment
-BETWEEN_LOOKS = 0.3
+MOST_RETURNS = 2000  # of one update: ten minutes in which a post may be on its way
 REMEMBERED = 2000
 ANSWERS = {"y": Answer.YES, "n": Answer.NO}
-READ = tuple(verb.value for verb in READS)
+
+
+class NotYet(Exception):
+    """What an update is about is on its way and not recorded; others go first."""
 
 
 @dataclass
@@ -47,10 +50,12 @@ class Acts:
     replies: Replies
     look: Look
     refresh: Callable[[], None] = lambda: None  # ask Telegram again what we may do
+    between_looks: float = 0.3  # seconds
     _latest: OrderedDict[tuple[int, int, int], tuple[datetime, int]] = field(
         default_factory=OrderedDict
     )
     _talk: set[asyncio.Task[None]] = field(default_factory=set)
+    _returned: Counter[int] = field(default_factory=Counter)
 
     # --- words
 
@@ -128,15 +133,18 @@ class Acts:
         if query.message is None or query.message.chat.id != self.group.chat:
             await self.replies.notice(query, refusal("elsewhere", query.from_user.id))
             return
-        wish = await self._button(query, _key(update))
+        wish = await self._button(update, query)
         said = refusal("gone") if wish is None else await self.line.take(wish)
         await self.replies.notice(query, said)
 
-    async def _button(self, query: telegram.CallbackQuery, key: str) -> Wish | None:
+    async def _button(self, update: telegram.Update, query: telegram.CallbackQuery) -> Wish | None:
+        key = _key(update)
         what, _, reference = (query.data or "").partition(":")
         who = people.of_user(query.from_user)
         assert query.message is not None  # noqa: S101 - the caller has looked
-        entry = await self._shown(query.message.chat.id, query.message.message_id)
+        if what == drawing.SAY:
+            return await self._chosen(query.message, reference, who)
+        entry = await self._awaited(update, query.message.chat.id, query.message.message_id)
         if what == drawing.COMMAND:
             return await asyncio.to_thread(self.hearing.button, entry, reference, who, key)
         about = None if entry is None else entry.content.get("approval")
@@ -144,6 +152,20 @@ class Acts:
             return None
         turn = self.hearing.reaction
         return await asyncio.to_thread(turn, entry, ANSWERS[what], who, key)
+
+    async def _chosen(
+        self, message: telegram.MaybeInaccessibleMessage, reference: str, who: Person
+    ) -> Wish | None:
+        """Return the line that a choice stands for; of several presses the first one counts."""
+        if not isinstance(message, telegram.Message) or message.from_user != self.bot.bot:
+            return None
+        line = drawing.line_at(message.text or "", reference)
+        if line is None:
+            return None
+        thread = await self._incident(message)
+        key = f"{TELEGRAM} chosen {message.chat.id}/{message.message_id}"
+        here = self.group.conversation
+        return await asyncio.to_thread(self.hearing.line, line, who, thread, key, here)
 
     async def reacted(self, update: telegram.Update) -> None:
         """Take a reaction as an answer, and its removal as a withdrawal."""
@@ -155,7 +177,7 @@ class Acts:
         added, taken = is_ - was, was - is_
         if not {self.look.yes, self.look.no} & (added | taken):
             return
-        entry = await self._shown(changed.chat.id, changed.message_id)
+        entry = await self._awaited(update, changed.chat.id, changed.message_id)
         who, key = people.of_reaction(changed), _key(update)
         if entry is None or "approval" not in entry.content:
             return
@@ -194,8 +216,21 @@ class Acts:
         newest = await self.outward.newest(chat)
         while found is None and looks and message >= newest:
             looks -= 1
-            await asyncio.sleep(BETWEEN_LOOKS)
+            await asyncio.sleep(self.between_looks)
             found = await asyncio.to_thread(self.hearing.shown, TELEGRAM, name, str(chat))
+        return found
+
+    async def _awaited(
+        self, update: telegram.Update, chat: int, message: int
+    ) -> TimelineEntry | None:
+        """Return what a message shows; raises `NotYet` while its own post may be on its way."""
+        sends_in, number = self.hearing.deliveries.sends_in, update.update_id
+        coming = await asyncio.to_thread(sends_in, TELEGRAM.value, str(chat))
+        found = await self._shown(chat, message, 0 if self._returned[number] else LOOKS)
+        if found is None and coming and self._returned[number] < MOST_RETURNS:
+            self._returned[number] += 1
+            raise NotYet
+        del self._returned[number]
         return found
 
     async def _tell_below(
@@ -243,5 +278,4 @@ def _key(update: telegram.Update) -> str:
 def _reads(line: str) -> bool:
     """Return whether a line asks for a text, so that a nod is no answer."""
     words = line.split()
-    verb = words[1].lower() if len(words) > 1 else ""
-    return verb in READ or parsing.ALIASES.get(verb) in READS
+    return len(words) > 1 and verbs.named(words[1]) in READS

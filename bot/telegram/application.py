@@ -23,7 +23,7 @@ from telegram.ext import (
 from telegram.request import BaseRequest, HTTPXRequest
 from telegram.warnings import PTBDeprecationWarning
 
-from bot.telegram.acts import Acts
+from bot.telegram.acts import Acts, NotYet
 from bot.telegram.polling import Polling
 from bot.telegram.receiving import Received
 
@@ -117,14 +117,17 @@ def listen(client: Client, acts: Acts) -> None:
         await acts.member(update)
 
     async def broke(update: object, context: CallbackContext[Any, Any, Any, Any]) -> None:
-        log.error("an update of Telegram could not be acted on", exc_info=context.error)
         if isinstance(update, telegram.Update):
             failed.add(update.update_id)
+            if isinstance(context.error, NotYet):
+                client.received.later(update, acts.between_looks)
+                return
+        log.error("an update of Telegram could not be acted on", exc_info=context.error)
 
     async def done(update: telegram.Update, context: object) -> None:
         if update.update_id in failed:
             failed.discard(update.update_id)
-            return  # it is acted on at the next start
+            return  # it is acted on later, or at the next start
         await client.received.done(update)
 
     reaction = MessageReactionHandler.MESSAGE_REACTION_UPDATED

@@ -5,26 +5,17 @@ of a text.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
 
 import telegram
 from telegram.constants import ChatMemberStatus, ChatType
 
+from bot.looked import Seen
 from bot.telegram import group
 from bot.telegram.application import Line, reach
 from bot.telegram.calls import Moved, called
 from incidents import errors
 
 GONE = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One thing that was looked at; `mend` is empty where nothing is to be done."""
-
-    what: str
-    said: str
-    mend: str = ""
 
 
 async def look(line: Line, chat: int | None, people: Iterable[str]) -> AsyncIterator[Seen]:

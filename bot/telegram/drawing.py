@@ -4,15 +4,15 @@ Called by `bot.telegram.port`. Pure but for reading its template. Everything fit
 it is sent: a long diff is cut, a report that would take too many messages is a file alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from bot import texts
-from bot.parsing import Verb
 from bot.port import Button, File, Message
 from bot.telegram import limits, markdown, runs
 from bot.telegram.runs import Run, Runs
+from bot.verbs import Verb
 from incidents.models import Platform
 
 PNG = "image/png"
@@ -21,6 +21,9 @@ QUOTE = "blockquote expandable"
 MOST_PIECES = 2  # further messages that a report may take; the file has it anyway
 VOTES = {Verb.APPROVE.value: "y", Verb.REFUSE.value: "n"}
 COMMAND = "c"
+SAY = "s"  # says the n-th line of its message
+LINES = ("/incident ", "/hotfix ")
+MOST_CHOICES = 8  # a thumb has to find one of them
 GAP = Run("\n\n")
 OURS = f"{Platform.TELEGRAM}:"
 
@@ -71,12 +74,30 @@ def parts(message: Message, look: Look) -> tuple[Part, ...]:
     return tuple(made)
 
 
-def answer(text: str, try_this: str = "") -> tuple[Runs, ...]:
-    """Return an answer to one person, and the line to type instead as code that a tap copies."""
+def answer(
+    text: str, try_this: str = "", choices: Sequence[tuple[str, str]] = ()
+) -> tuple[Part, ...]:
+    """Return an answer to one person, with the lines to type as code that a tap copies.
+
+    Each of the `choices`, a label and its line, is a button too: 64 bytes bear no line, so that a
+    button names its place in the message.
+    """
     said = markdown.whole(text)
-    if try_this:
-        said = (*said, Run("\n"), Run(try_this, ("code",)))
-    return tuple(runs.split(said, limits.TEXT))
+    for line in [line for _, line in choices] or ([try_this] if try_this else []):
+        said = (*said, Run("\n"), Run(line, ("code",)))
+    made = [Part(Kind.TEXT, piece) for piece in runs.split(said, limits.TEXT)]
+    if choices and len(made) == 1:
+        labels = [_undone(label) for label, _ in choices[:MOST_CHOICES]]
+        keys = tuple((label, f"{SAY}:{place}") for place, label in enumerate(labels))
+        return (Part(Kind.TEXT, made[0].said, None, keys),)
+    return tuple(made)
+
+
+def line_at(text: str, place: str) -> str | None:
+    """Return the line that a button of a choice says, None where its message has no such line."""
+    lines = [one for one in text.split("\n") if one.startswith(LINES)]
+    known = place.isascii() and place.isdecimal() and int(place) < len(lines)
+    return lines[int(place)] if known else None
 
 
 def _words(message: Message, look: Look) -> dict[str, str]:

@@ -24,6 +24,7 @@ from telegram import (
 )
 from telegram.constants import ParseMode
 
+from bot import texts
 from bot.outbox import Rank, Tap
 from bot.telegram import limits, runs
 from bot.telegram.calls import MarksRefused, Unchanged, called
@@ -121,9 +122,8 @@ class Outward:
         """Send a part unless it was sent under this key; raises as `calls.called`."""
         whole = key_in(place.chat, key)
         async with self.alone():
-            begun = await asyncio.to_thread(
-                self.sendings.begin, whole, await self.newest(place.chat)
-            )
+            after = await self.entered(place.chat)
+            begun = await asyncio.to_thread(self.sendings.begin, whole, after)
             if begun.reference is not None:
                 return Sent.read(begun.reference)
             found = None if begun.fresh else await self._sought(place.chat, part, begun.after)
@@ -155,10 +155,7 @@ class Outward:
 
     async def _send(self, place: Place, part: Part, key: str, after: int) -> int:
         """Send a part when the group's limit lets it; what surely was not sent is forgotten."""
-        clock = asyncio.get_running_loop().time
-        while not self.tap.allows(clock(), Rank.NEWS):
-            await asyncio.sleep(self.tap.every / 10)
-        self.tap.take(clock())
+        await self._take_turn()
         try:
             made = await self._marked(part, lambda text, mode: self._new(place, part, text, mode))
         except errors.OutcomeUnknown:
@@ -168,6 +165,12 @@ class Outward:
             await asyncio.to_thread(self.sendings.drop, key)
             raise
         return made.message_id
+
+    async def _take_turn(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while not self.tap.allows(clock(), Rank.NEWS):
+            await asyncio.sleep(self.tap.every / 10)
+        self.tap.take(clock())
 
     async def _clear_up(self, chat: int, part: Part, key: str, after: int) -> None:
         """Find out what became of a send without an answer."""
@@ -256,6 +259,19 @@ class Outward:
         except errors.HalonError:
             return False
         return True
+
+    async def entered(self, chat: int) -> int:
+        """Return the newest message that is known in a chat; where there is none, make one.
+
+        Without an id before it nobody could look for a message whose answer was lost: in a group
+        that was never seen a greeting gives one, and that may come twice.
+        """
+        if not await self.newest(chat):
+            said = texts.text("telegram_hello")
+            await self._take_turn()
+            made = await called(self.bot.send_message(chat, said, disable_notification=True))
+            self._newest[chat] = max(self._newest.get(chat, 0), made.message_id)
+        return self._newest[chat]
 
     async def newest(self, chat: int) -> int:
         """Return the newest message that is known in a chat, 0 where there is none."""

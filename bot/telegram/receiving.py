@@ -48,6 +48,10 @@ class Received(asyncio.Queue[object]):
             self._items[item.update_id] = stored
             await super().put(item)
 
+    def later(self, update: telegram.Update, seconds: float) -> None:
+        """Queue an update once more; it is in the journal and stays undone until then."""
+        asyncio.get_running_loop().call_later(seconds, self.put_nowait, update)
+
     def left(self, bot: telegram.Bot) -> Sequence[telegram.Update]:
         """Return the updates that an earlier life has confirmed and not acted on; blocking."""
         found = []

@@ -16,7 +16,6 @@ from bot import texts
 from bot.said import Said
 from bot.telegram import drawing, limits, markdown, runs
 from bot.telegram.calls import called
-from bot.telegram.drawing import Kind, Part
 from bot.telegram.outward import Outward, Place
 from incidents import errors
 
@@ -36,14 +35,10 @@ class Replies:
 
     async def tell(self, message: telegram.Message, said: Said, key: str) -> None:
         """Reply to a message, once per key."""
+        self.outward.saw(message.chat.id, message.message_id)
         topic = message.message_thread_id if message.is_topic_message else None
         place = Place(message.chat.id, topic, message.message_id)
-        choices = "\n".join(f"`{line}`" for _, line in said.choices)
-        pieces = drawing.answer(said.text, "" if choices else said.try_this)
-        if choices:
-            pieces = (*pieces[:-1], (*pieces[-1], runs.Run("\n"), *markdown.line(choices)))
-        for number, piece in enumerate(pieces):
-            part = Part(Kind.TEXT, piece)
+        for number, part in enumerate(drawing.answer(said.text, said.try_this, said.choices)):
             await _tried(
                 lambda part=part, number=number: self.outward.once(  # type: ignore[misc]
                     place, part, f"reply-{key}:{number}"

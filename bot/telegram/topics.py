@@ -36,7 +36,7 @@ class Topics:
         """Return the id of an incident's topic; raises as `calls.called`."""
         name, whole = named(incident), key_in(chat, key)
         async with self.outward.alone():
-            newest = await self.outward.newest(chat)
+            newest = await self.outward.entered(chat)
             begun = await asyncio.to_thread(self.outward.sendings.begin, whole, newest)
             if begun.reference is not None:
                 return Sent.read(begun.reference).id

@@ -24,7 +24,7 @@ from starlette.responses import (
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bot import parsing
+from bot import completion
 from bot.line import Line
 from bot.said import Said
 from bot.web import answers, api, figure, inputs, pages, parts, port, seen
@@ -138,7 +138,7 @@ class WarRoom:
         """What could be typed next."""
         names = sorted(self.room.access().services)
         thread = request.query_params.get("thread") or None
-        rows = parsing.complete(request.query_params.get("line", ""), names, thread)
+        rows = completion.complete(request.query_params.get("line", ""), names, thread)
         found = [
             {"insert": row.insert, "words": row.words, "does": row.does, "example": row.example}
             for row in rows

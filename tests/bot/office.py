@@ -400,3 +400,27 @@ def review() -> reports.Review:
             reports.ActionItemDraft(text="Test checkout as a guest", owner="@payments", due_days=7),
         ),
     )
+
+
+def contained() -> reports.Hotfix:
+    """A hotfix that held: its patch is a file, since no tree was named."""
+    guard = reports.Patch(
+        engine="builtin",
+        remedy=reports.RemedyKind.GUARD,
+        title="containment: user is None in shop/pay.py:3",
+        diff=DIFF,
+        digest="d" * 64,
+        base=HEAD,
+        tree="e" * 40,
+        paths=("shop/pay.py",),
+        risk="medium: it goes on with nothing",
+    )
+    return reports.Hotfix(
+        engine="builtin",
+        contained=True,
+        summary="Contained by a guard: user is None in shop/pay.py:3.",
+        before="fails in 2 of 2 runs",
+        after="passes in 2 of 2 runs",
+        suite="no worse than before",
+        patch=guard,
+    )

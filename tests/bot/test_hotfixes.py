@@ -2,10 +2,10 @@
 
 from bot import render
 from bot.said import Said
-from incidents import entries, reports
+from incidents import entries
 from incidents.models import EntryKind, Outcome, Person, Stage
 from incidents.stages import Ending
-from tests.bot.office import APPROVER, DIFF, HEAD, RESPONDER, STRANGER, Office
+from tests.bot.office import APPROVER, DIFF, RESPONDER, STRANGER, Office, contained
 
 TRACE = 'Traceback (most recent call last):\n  File "shop/pay.py", line 3, in pay\nKeyError: 1'
 
@@ -63,26 +63,7 @@ def test_verify_needs_a_hotfix_to_belong_to(office: Office) -> None:
 
 def test_the_answer_carries_the_patch_and_the_line_that_puts_it_in(office: Office) -> None:
     say(office, "/hotfix service:checkout guests crash", RESPONDER, "a")
-    patch = reports.Patch(
-        engine="builtin",
-        remedy=reports.RemedyKind.GUARD,
-        title="containment: user is None in shop/pay.py:3",
-        diff=DIFF,
-        digest="d" * 64,
-        base=HEAD,
-        tree="e" * 40,
-        paths=("shop/pay.py",),
-        risk="medium: it goes on with nothing",
-    )
-    made = reports.Hotfix(
-        engine="builtin",
-        contained=True,
-        summary="Contained by a guard: user is None in shop/pay.py:3.",
-        before="fails in 2 of 2 runs",
-        after="passes in 2 of 2 runs",
-        suite="no worse than before",
-        patch=patch,
-    )
+    made = contained()
     content = made.model_dump(mode="json")
     entry = entries.report(Stage.HOTFIX, content)
     office.run_stage(office.bot.room.incidents.get(1), Ending(Outcome.PATCHED, content, (entry,)))

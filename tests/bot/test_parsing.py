@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from bot import parsing
-from bot.parsing import Command, Misunderstood, Verb
+from bot import completion, parsing
+from bot.parsing import Command, Misunderstood
+from bot.verbs import ALIASES, USAGE, Verb
 from incidents.models import Severity
 
 ONE = {"checkout": "checkout", "shop": "checkout"}
@@ -158,7 +159,7 @@ def test_what_no_database_keeps_is_left_out() -> None:
 
 @pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.OPEN])
 def test_the_example_of_every_command_is_understood(verb: Verb) -> None:
-    found = parsing.parse(parsing.USAGE[verb].example, ONE, "INC-3")
+    found = parsing.parse(USAGE[verb].example, ONE, "INC-3")
 
     assert isinstance(found, Command)
     assert verb is found.verb
@@ -170,7 +171,7 @@ def test_no_line_breaks_the_parser() -> None:
     source = random.Random(seed)
     words = "/incident @halon / P0 P1! P99 service: service:x INC-1 INC-99999999999 inc- checkout"
     odd = "`rm -rf`|$(id)|'; DROP x; --|<!channel>|\u202e|\x00|\n|\t|é|🔥|\ud83d|{{ 7*7 }}|%s|\\|  "
-    bits = [*Verb, *parsing.ALIASES, *words.split(), *odd.split("|")]
+    bits = [*Verb, *ALIASES, *words.split(), *odd.split("|")]
     for turn in range(10_000):
         line = source.choice(("", " ")).join(source.choices(bits, k=source.randrange(8)))
         thread = source.choice((None, "INC-3"))
@@ -182,41 +183,7 @@ def test_no_line_breaks_the_parser() -> None:
             assert found.try_this, told
         else:
             assert len(found.text) <= parsing.LINE_LIMIT, told
-        parsing.complete(line, ["checkout"], thread)
-
-
-def test_completion_offers_commands_of_the_thread_first() -> None:
-    offers = [row.insert for row in parsing.complete("/incident s", ["checkout"], "INC-3")]
-
-    assert ["/incident status ", "/incident severity "] == offers
-
-
-def test_completion_outside_a_thread_offers_only_what_works_there() -> None:
-    offers = [row.insert.strip() for row in parsing.complete("/", ["checkout"])]
-
-    assert "/incident P0" == offers[0]
-    assert "/incident ack" not in offers
-    assert "/incident list" in offers
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("/incident P0 service:ch", ["/incident P0 service:checkout"]),
-        ("/incident severity P", [f"/incident severity {severity}" for severity in Severity]),
-        ("/incident P0 check", []),
-        ("hello", []),
-        ("/deploy", []),
-    ],
-)
-def test_completion_of_what_follows(line: str, expected: list[str]) -> None:
-    assert expected == [row.insert for row in parsing.complete(line, ["checkout"], "INC-3")]
-
-
-def test_every_row_of_the_completion_shows_its_words_and_an_example() -> None:
-    rows = parsing.complete("/incident ", ["checkout"], "INC-3")
-
-    assert all(row.does and row.example.startswith("/incident") for row in rows)
+        completion.complete(line, ["checkout"], thread)
 
 
 def test_a_long_hotfix_keeps_its_end() -> None:

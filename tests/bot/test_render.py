@@ -113,7 +113,8 @@ def test_every_kind_of_entry_has_its_message(office: Office) -> None:
     for message in messages:
         assert message.headline
         assert "\n" not in message.headline
-        assert len(message.lines) <= render.MOST_LINES
+        most = render.MOST_LINES_ASKED if message.approval else render.MOST_LINES
+        assert len(message.lines) <= most
         assert "!" not in message.headline.replace("\\!", "")
         assert "None" not in message.headline + "".join(message.lines)
 
@@ -263,14 +264,13 @@ def test_a_question_says_yes_no_silence_basis_and_who(office: Office) -> None:
     entry = office.bot.room.timeline.entries(1)[-1]
     message = render.message(entry, office.bot.poster.gathering.context(entry))
 
-    consequences, basis, who = message.lines
+    *consequences, basis, who = message.lines
     assert "Grow to 50 %?" == message.headline
-    assert (
-        "Yes: 50 % of the traffic goes to `ccccccc`, watched by the gates for at most 10 min"
-        in (consequences)
-    )
-    assert "No: the canary is taken back to the last good version." in consequences
-    assert "No answer by 15:00 UTC: taken back" in consequences
+    assert [
+        "**Yes:** 50 % of the traffic goes to `ccccccc`, for at most 10 min, watched by the gates.",
+        "**No:** back to the last good version.",
+        "**No answer by 15:00 UTC:** back too, or held if the new version has proved better.",
+    ] == consequences
     assert (
         "Based on: cause CONFIRMED, gate PASS; 0 of 288 failed on the new version, "
         "1,080 of 2,400 on the old." == basis

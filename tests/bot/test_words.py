@@ -3,7 +3,7 @@
 import pytest
 
 from bot import words
-from bot.parsing import USAGE, Verb
+from bot.verbs import USAGE, Verb
 from incidents.models import Verdict
 from tests.bot.office import RESPONDER, Office, services
 

@@ -34,6 +34,7 @@ SCALE = 90.0
 LINE = "/incident P0 checkout failing"
 LONGEST_SECONDS = 300.0
 LOOK_SECONDS = 0.02
+BETWEEN_ANSWERS = 0.2  # a chat's server is asked what it shows
 
 STAGES = ("triage", "diagnose", "patch", "test", "deploy", "review")
 STEPS = ("bug-diagnostician", "patch-developer", "hotfix-tester", "incident-analyzer")
@@ -87,6 +88,22 @@ class System:
             if self.state and demo_outcome.is_over(scenario, self.state):
                 return self.state
             time.sleep(LOOK_SECONDS)
+        raise AssertionError(f"the incident is stuck: {demo_outcome.where(self.state)}")
+
+    def live_in_chat(self, say: Callable[[], object], answer: Callable[[], None]) -> None:
+        """Break the service and let people of a chat open the incident and answer, to its end."""
+        self.production.break_it()
+        say()
+        deadline = time.monotonic() + LONGEST_SECONDS
+        while time.monotonic() < deadline:
+            self.plant.supervisor.look()
+            with suppress(errors.TemporaryFailure):
+                found = self.room.incident("INC-1")
+                self.state = found if "status" in found else self.state
+            if self.state and demo_outcome.is_over(Scenario.GUEST_CRASH, self.state):
+                return
+            answer()
+            time.sleep(BETWEEN_ANSWERS)
         raise AssertionError(f"the incident is stuck: {demo_outcome.where(self.state)}")
 
     def pid(self, name: str) -> list[int]:

@@ -152,7 +152,10 @@ def test_an_expired_question_takes_no_answer(world: World) -> None:
     world.clock.pass_(minutes=30)
     late = world.approvals.decide(approval.id, APPROVER, YES, None, "e1")
 
-    assert (False, "This question has expired; ask for a new one.") == (late.accepted, late.reason)
+    assert (False, "This question has expired; `/incident retry` asks again.") == (
+        late.accepted,
+        late.reason,
+    )
     assert [approval.id] == [one.id for one in world.approvals.expire_due()]
     assert ApprovalState.EXPIRED is state(world, approval)
     assert [] == world.approvals.expire_due()

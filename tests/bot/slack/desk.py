@@ -165,3 +165,16 @@ def both(office: Office, **more: Any) -> Iterator[Desk]:
 def thread_of(channel: str, ts: str) -> ThreadRef:
     """Return a thread as the poster names it."""
     return ThreadRef(Platform.SLACK, f"{channel}:{ts}")
+
+
+def play(one: Desk, *payloads: Json) -> None:
+    """Send what people do, one after the other, and wait until all was acted on."""
+
+    async def post() -> None:
+        async with running(one), http(one) as client:
+            for payload in payloads:
+                answer = await send(client, payload)
+                assert 200 == answer.status_code
+            await one.slack.acts.idle()
+
+    asyncio.run(post())

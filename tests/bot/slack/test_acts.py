@@ -1,239 +1,17 @@
-"""Who may do what in Slack, and what becomes of every act that is none."""
+"""Who may do what in Slack, and what becomes of every line that cannot be carried out."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
-from bot.parsing import Verb
 from bot.slack.place import action_id
-from incidents.models import ApprovalState, EntryKind, Incident, Severity
+from bot.verbs import Verb
+from incidents.models import EntryKind, Severity
 from tests import slack_double
 from tests.bot.office import Office
 from tests.bot.slack import desk
-from tests.bot.slack.desk import ADA, EXT, GUS, HOME, RITA, SAM, Desk
-from tests.slack_double import BOT, button, callback, mention, reaction, slash
-
-YES, NO = "white_check_mark", "x"
-MESSAGE = "100.5"  # the one that asks
-
-
-@pytest.fixture
-def one(office: Office) -> Iterator[Desk]:
-    """A desk that is spoken to through Bolt's own dispatch, without a socket in between."""
-    with slack_double.running() as double:
-        yield desk.desk(office, double, http=True)
-
-
-def play(one: Desk, *payloads: slack_double.Json) -> None:
-    """Send what people do, one after the other, and wait until all was acted on."""
-
-    async def post() -> None:
-        async with desk.running(one), desk.http(one) as client:
-            for payload in payloads:
-                answer = await desk.send(client, payload)
-                assert 200 == answer.status_code
-            await one.slack.acts.idle()
-
-    asyncio.run(post())
-
-
-def react(emoji: str, user: str, at: str = "1.0", *, gone: bool = False) -> slack_double.Json:
-    """Return a reaction on the message that asks."""
-    event = reaction(emoji, user, HOME, MESSAGE, at=at, gone=gone)
-    return callback(event, f"Ev-{emoji}-{user}-{at}-{gone}")
-
-
-def state(one: Desk, approval: str) -> ApprovalState:
-    return one.office.bot.room.approvals.get(approval).state
-
-
-@pytest.fixture
-def asked(one: Desk) -> tuple[Incident, str]:
-    """An incident whose message asks whether the canary may start."""
-    incident = one.open()
-    return incident, one.ask(incident, MESSAGE)
-
-
-# --- approvals
-
-
-def test_an_approvers_tick_approves(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react(YES, ADA))
-
-    assert ApprovalState.GRANTED is state(one, asked[1])
-    assert f"slack:{ADA}" == str(one.office.bot.room.approvals.get(asked[1]).decided_by)
-    assert [] == one.told()  # the message itself tells
-
-
-def test_any_skin_approves_and_a_cross_refuses(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react("+1::skin-tone-3", ADA))
-    assert ApprovalState.GRANTED is state(one, asked[1])
-
-    play(one, react(NO, RITA, "2.0"))
-    assert ApprovalState.REFUSED is state(one, asked[1])
-
-
-@pytest.mark.parametrize(
-    ("user", "why"),
-    [
-        (RITA, "'start' is for the approvers"),
-        (SAM, "'start' is for the approvers"),
-        (GUS, "Guests and people from outside"),
-        (EXT, "Guests and people from outside"),
-    ],
-)
-def test_a_tick_of_who_may_not_is_refused_and_told_why(
-    one: Desk, asked: tuple[Incident, str], user: str, why: str
-) -> None:
-    play(one, react(YES, user))
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-    (told,) = one.told()
-    assert why in told
-    (whispered,) = one.double.called("chat.postEphemeral")
-    assert (user, HOME) == (whispered["user"], whispered["channel"])
-
-
-def test_bots_do_not_approve_and_neither_do_we(one: Desk, asked: tuple[Incident, str]) -> None:
-    one.double.users["UROBOT"] = {"is_bot": True}
-
-    play(one, react(YES, BOT), react(YES, "UROBOT", "2.0"))
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-    (told,) = one.told()
-    assert "Bots may do nothing here" in told
-
-
-def test_a_person_whom_slack_does_not_show_is_a_guest(
-    one: Desk, asked: tuple[Incident, str]
-) -> None:
-    one.double.answers["users.info"] = lambda said: {"ok": False, "error": "user_not_visible"}
-
-    play(one, react(YES, ADA))
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-
-
-def test_a_tick_on_a_message_that_asks_nothing_says_nothing(
-    one: Desk, asked: tuple[Incident, str]
-) -> None:
-    event = reaction(YES, ADA, HOME, "999.9")
-
-    play(one, callback(event, "Ev1"))
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-    assert [] == one.told()
-
-
-def test_a_tick_on_an_expired_question_is_told_so(one: Desk, asked: tuple[Incident, str]) -> None:
-    one.office.clock.move(31 * 60)
-
-    play(one, react(YES, ADA))
-
-    assert ApprovalState.GRANTED is not state(one, asked[1])
-    assert "expired" in one.told()[0]
-
-
-def test_a_tick_on_a_superseded_question_does_not_approve_the_new_one(
-    one: Desk, asked: tuple[Incident, str]
-) -> None:
-    newer = one.ask(asked[0], "100.6", plan_hash="n" * 64, key="another")
-
-    play(one, react(YES, ADA))
-
-    assert [ApprovalState.SUPERSEDED, ApprovalState.ASKED] == [
-        state(one, asked[1]),
-        state(one, newer),
-    ]
-    assert "superseded" in one.told()[0]
-
-
-def test_two_ticks_of_one_person_are_one_vote(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react(YES, ADA), react(YES, ADA), react("+1", ADA, "2.0"))
-
-    approved = [kind for kind in one.kinds(asked[0]) if kind is EntryKind.APPROVED]
-    assert [EntryKind.APPROVED] == approved
-
-
-def test_added_removed_added_is_a_yes(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react(YES, ADA, "1.0"), react(YES, ADA, "2.0", gone=True))
-    assert ApprovalState.WITHDRAWN is state(one, asked[1])
-
-    play(one, react(YES, ADA, "3.0"))
-
-    assert ApprovalState.GRANTED is state(one, asked[1])
-    about = (EntryKind.APPROVED, EntryKind.WITHDRAWN)
-    assert [EntryKind.APPROVED, EntryKind.WITHDRAWN, EntryKind.APPROVED] == [
-        kind for kind in one.kinds(asked[0]) if kind in about
-    ]
-
-
-def test_what_another_took_away_withdraws_nothing(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react(YES, ADA), react(YES, RITA, "2.0", gone=True))
-
-    assert ApprovalState.GRANTED is state(one, asked[1])
-
-
-def test_a_button_approves_what_its_message_shows(one: Desk, asked: tuple[Incident, str]) -> None:
-    pressed = button(action_id("approve"), asked[1], ADA, HOME, MESSAGE, one.double.response_url())
-
-    play(one, pressed)
-
-    assert ApprovalState.GRANTED is state(one, asked[1])
-
-
-def test_a_tick_on_the_refusal_of_a_vote_is_no_vote(one: Desk, asked: tuple[Incident, str]) -> None:
-    play(one, react(YES, SAM))
-    one.post(asked[0], "100.9")  # that it was refused is a message of its own
-
-    play(one, callback(reaction(YES, ADA, HOME, "100.9"), "Ev9"))
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-
-
-def test_a_button_of_an_older_question_does_not_answer_the_newer_one(
-    one: Desk, asked: tuple[Incident, str]
-) -> None:
-    newer = one.ask(asked[0], MESSAGE, plan_hash="n" * 64, key="another")
-    url = one.double.response_url()
-
-    play(one, button(action_id("approve"), asked[1], ADA, HOME, MESSAGE, url))
-
-    assert ApprovalState.ASKED is state(one, newer)
-    assert "superseded" in one.told()[0]
-
-
-def test_a_button_of_somebody_from_another_workspace_is_refused(
-    one: Desk, asked: tuple[Incident, str]
-) -> None:
-    url = one.double.response_url()
-    pressed = button(action_id("approve"), asked[1], ADA, HOME, MESSAGE, url, team="T2")
-
-    play(one, pressed)
-
-    assert ApprovalState.ASKED is state(one, asked[1])
-    assert "people from outside" in one.told()[0]
-
-
-def test_a_reaction_that_comes_before_its_message_is_recorded_counts(one: Desk) -> None:
-    """The bot offers the tick as it posts; whoever is quick presses before the row is written."""
-    incident = one.open()
-    approval = one.office.ask(incident)
-
-    async def race() -> None:
-        async with desk.running(one), desk.http(one) as client:
-            await desk.send(client, react(YES, ADA))
-            await desk.until(lambda: one.double.called("users.info"))
-            one.post(incident, MESSAGE)
-            await one.slack.acts.idle()
-
-    asyncio.run(race())
-
-    assert ApprovalState.GRANTED is state(one, approval)
-
-
-# --- commands
+from tests.bot.slack.desk import EXT, GUS, HOME, RITA, SAM, Desk, play
+from tests.slack_double import BOT, button, callback, mention, slash
 
 LINES = {
     Verb.SEVERITY: "severity P1",
@@ -242,6 +20,7 @@ LINES = {
     Verb.MITIGATE: "mitigate restart",
     Verb.MERGE: "merge INC-2",
     Verb.HOTFIX: "hotfix checkout crashes",
+    Verb.BREAK_GLASS: "break-glass INC-1 nobody answers",
 }
 OPEN_TO_ALL = (
     Verb.OPEN, Verb.HELP, Verb.LIST, Verb.STATUS, Verb.ACTIONS, Verb.ACK, Verb.NOTE,
@@ -336,6 +115,29 @@ def test_a_newcomer_gets_a_form_and_what_it_says_opens_an_incident(one: Desk) ->
     assert ("checkout <fails> & crashes", Severity.P1) == (incident.title, incident.severity)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"ok": False, "error": "expired_trigger_id"},
+        {"ok": False, "error": "internal_error"},
+        {"ok": False, "error": "ratelimited"},
+    ],
+)
+def test_a_form_that_does_not_open_is_not_tried_late_but_offered_again(
+    one: Desk, refusal: slack_double.Json
+) -> None:
+    """A trigger is good for three seconds and one form: a second try could only come too late."""
+    one.double.answers["views.open"] = lambda said: refusal
+    pressed = button(action_id("form"), "form", SAM, "C1", "5.5", one.double.response_url())
+
+    play(one, pressed)
+
+    (told,) = one.double.called("response_url")
+    assert 1 == len(one.double.called("views.open"))
+    assert "press the button once more" in told["text"]
+    assert "Open an incident" in str(told["blocks"][-1])
+
+
 def test_in_a_thread_a_mention_does_what_the_slash_command_cannot(one: Desk) -> None:
     incident = one.open(thread="100.1")
 
@@ -380,127 +182,6 @@ def test_what_a_title_says_pings_nobody(one: Desk) -> None:
     assert "checkout <!channel> @bob `x`" == incident.title
     assert "<!channel>" not in one.told()[0]
     assert "&lt;!channel&gt;" in one.told()[0]
-
-
-# --- severity
-
-
-def test_a_raised_severity_brings_the_people_of_the_service_once(one: Desk) -> None:
-    incident = one.office.open(severity=Severity.P2, conversations=(f"slack:{HOME}",))
-    one.deliveries.opened(incident.number, f"slack:{HOME}", f"{HOME}:100.1", "100.1")
-    play(one, callback(mention("ack", SAM, HOME, "101.0", "100.1"), "Ev0"))
-    assert [] == one.double.called("conversations.invite")
-
-    play(one, callback(mention("severity P1", RITA, HOME, "101.1", "100.1"), "Ev1"))
-    asyncio.run(one.slack.crew.turn())
-    asyncio.run(desk.desk(one.office, one.double, http=True).slack.crew.turn())  # a later life
-
-    (invited,) = one.double.called("conversations.invite")
-    assert (HOME, f"{RITA},{ADA}") == (invited["channel"], invited["users"])
-
-
-# --- duties
-
-
-def test_duties_are_taken_by_button_and_a_handover_says_where_it_stands(one: Desk) -> None:
-    incident = one.open()
-    one.post(incident, "100.3")
-    url = one.double.response_url()
-
-    for number, (command, user) in enumerate(
-        [("own", RITA), ("operations", ADA), ("communications", RITA), ("own", ADA)]
-    ):
-        play(one, button(action_id(command), "INC-1", user, HOME, "100.3", url, at=f"{number}.5"))
-
-    now = one.office.bot.room.incidents.get(incident.number)
-    assert [f"slack:{user}" for user in (ADA, ADA, RITA)] == [
-        str(each) for each in (now.commander, now.operations, now.communications)
-    ]
-    last = one.office.bot.room.timeline.entries(incident.number)[-1]
-    assert (EntryKind.OWNER, f"slack:{RITA}") == (last.kind, last.content["from"])
-    assert "triage" == last.content["handover"]["stage"]
-
-
-# --- notes and action items
-
-
-def marked(one: Desk, emoji: str, user: str, at: str = "1.0") -> slack_double.Json:
-    """Return an emoji on somebody's message in the thread, and let Slack know that message."""
-    link = "https://shop.slack.com/archives/C0HOME/p1700000000000100?thread_ts=100.1&cid=C0HOME"
-    said = {"ts": "1700000000.000100", "user": SAM, "text": "cache is cold &amp; empty"}
-    one.double.answers["chat.getPermalink"] = lambda asked: {"ok": True, "permalink": link}
-    one.double.answers["conversations.replies"] = lambda asked: {"ok": True, "messages": [said]}
-    return callback(reaction(emoji, user, HOME, said["ts"], at=at), f"Ev-{emoji}-{user}-{at}")
-
-
-def test_an_emoji_notes_a_message_with_its_time_and_address_once(one: Desk) -> None:
-    incident = one.open()
-
-    play(one, marked(one, "memo", RITA), marked(one, "pushpin", ADA, "2.0"))
-
-    notes = [
-        entry
-        for entry in one.office.bot.room.timeline.entries(incident.number)
-        if entry.kind is EntryKind.NOTE
-    ]
-    (note,) = notes
-    assert "cache is cold & empty" == note.content["text"]
-    quote = note.content["quote"]
-    assert f"slack:{SAM}" == quote["author"]
-    assert quote["said_at"].startswith("2023-11-14T22:13:20")
-    assert "/p1700000000000100" in quote["link"]
-
-
-def test_a_noted_message_is_followed_when_it_is_edited_and_deleted(one: Desk) -> None:
-    incident = one.open()
-    edited = {
-        "type": "message",
-        "subtype": "message_changed",
-        "channel": HOME,
-        "message": {
-            "ts": "1700000000.000100",
-            "user": SAM,
-            "text": "cache is warm",
-            "edited": {"ts": "1700000009.0"},
-        },
-        "previous_message": {"text": "cache is cold"},
-    }
-    deleted = {
-        "type": "message",
-        "subtype": "message_deleted",
-        "channel": HOME,
-        "deleted_ts": "1700000000.000100",
-        "previous_message": {"user": SAM, "text": "cache is warm"},
-    }
-
-    for payload in (
-        marked(one, "hammer_and_wrench", RITA),
-        callback(edited, "E2"),
-        callback(deleted, "E3"),
-    ):
-        play(one, payload)
-
-    notes = [
-        entry
-        for entry in one.office.bot.room.timeline.entries(incident.number)
-        if entry.kind is EntryKind.NOTE and "quote" in entry.content
-    ]
-    assert ["cache is cold & empty", "cache is warm", "cache is warm"] == [
-        each.content["text"] for each in notes
-    ]
-    assert 1 == len({each.subject for each in notes})  # one message of the thread
-    assert notes[-1].content["quote"]["deleted"]
-    (item,) = one.office.bot.room.action_items.list(incident.number)
-    assert ("cache is warm", f"slack:{SAM}") == (item.text, item.owner)
-
-
-def test_an_emoji_outside_of_an_incident_is_nobodys_business(one: Desk) -> None:
-    one.open(channel="C1")
-
-    play(one, marked(one, "memo", RITA))
-
-    assert [] == one.told()
-    assert [] == one.double.called("chat.getPermalink")
 
 
 # --- home, and a Slack that does not answer

@@ -123,6 +123,84 @@ def test_what_slack_refuses_is_left_out_and_named_with_its_mend(
     assert "halon manifest slack" in left
 
 
+@pytest.mark.parametrize(
+    ("method", "severity", "says"),
+    [
+        ("pins.add", Severity.P0, "could not pin the card"),
+        ("pins.add", Severity.P2, "could not pin the card"),
+        ("conversations.create", Severity.P0, "has no channel of its own"),
+    ],
+)
+def test_an_incident_is_told_all_the_same_and_its_thread_names_what_was_left_out_and_why(
+    outbound: Outbound, method: str, severity: Severity, says: str
+) -> None:
+    outbound.workspace.faults.refuses[method] = "missing_scope"
+    incident = outbound.office.open(severity=severity)
+    outbound.tell()
+    texts = [one["text"] for one in outbound.shown(outbound.home(incident))]
+    (left,) = (one for one in texts if "Left out in Slack" in one)
+
+    assert says in left
+    assert "lacks the scope some:scope" in left
+    assert any("checkout failing" in one for one in texts)
+
+
+def test_without_the_right_to_upload_an_incident_is_told_whole(outbound: Outbound) -> None:
+    outbound.workspace.faults.refuses["files.getUploadURLExternal"] = "missing_scope"
+    incident = outbound.office.open(severity=Severity.P2)
+    whole_life(outbound, incident, lambda: None)
+    outbound.tell()
+    where = outbound.home(incident)
+    told = outbound.workspace.thread(where.channel, where.thread)
+
+    assert 1 == sum("Files are left out here" in one["text"] for one in told)
+    assert any("some:scope" in one["text"] for one in told)
+    assert any("Root cause" in str(one.get("blocks")) for one in told)
+    assert [] == [one for one in told if one.get("files")]
+
+
+def test_an_incident_opened_where_we_are_not_gets_a_channel_and_says_why(
+    outbound: Outbound,
+) -> None:
+    outbound.workspace.faults.outside.add(outbound.channel)  # private, and nobody has invited us
+    incident = outbound.office.open(severity=Severity.P2)
+    outbound.tell()
+    place = outbound.home(incident)
+    told = [one["text"] for one in outbound.shown(place)]
+    members = outbound.workspace.asks().conversations_members(channel=place.channel)["members"]
+
+    assert place.channel != outbound.channel
+    assert any("not told where it was opened" in one and "/invite" in one for one in told)
+    assert {outbound.ada.user, outbound.rita.user} <= set(members)
+
+
+def test_an_incident_whose_channel_name_is_taken_is_told_under_another(outbound: Outbound) -> None:
+    incident = outbound.office.open()
+    wanted = channel_name(incident)
+    if wanted not in outbound.workspace.channels():
+        outbound.workspace.channel(wanted)
+    outbound.tell()
+    place = outbound.home(incident)
+    info = outbound.workspace.asks().conversations_info(channel=place.channel)["channel"]
+
+    assert info["name"].startswith(f"{wanted}-")
+    assert outbound.shown(place)
+
+
+def test_where_every_name_is_taken_a_channel_has_the_time_in_its_name(outbound: Outbound) -> None:
+    incident = outbound.office.open()
+    wanted = channel_name(incident)
+    there = outbound.workspace.channels()
+    for name in (wanted, *(f"{wanted}-{number}" for number in range(2, 10))):
+        if name not in there:
+            outbound.workspace.channel(name)
+    late = replace(incident, opened_at=incident.opened_at.replace(year=2099))
+    made = opened(outbound, late)
+    info = outbound.workspace.asks().conversations_info(channel=made.thread.place)["channel"]
+
+    assert f"{wanted}-{int(late.opened_at.timestamp()):x}" == info["name"]
+
+
 def test_without_channels_of_its_own_a_p0_is_a_thread(outbound: Outbound) -> None:
     outbound.workspace.faults.refuses["conversations.create"] = "restricted_action"
     made = opened(outbound, outbound.office.open())

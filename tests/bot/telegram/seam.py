@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+from telegram.error import NetworkError
 from telegram.request import BaseRequest, RequestData
 
 from tests.bot.telegram.botapi import BotApi, Params
@@ -53,3 +55,18 @@ def parameters(data: RequestData | None) -> Params:
     for name, (file, content, _) in (data.multipart_data or {}).items():
         found[name] = (file, content)
     return found
+
+
+def lost(method: str, when: str = "after", times: int = 1) -> Callable[[str, str], None]:
+    """Let the answer to a method be lost, or the call itself."""
+    left = [times]
+
+    def fate(now: str, name: str) -> None:
+        if (now, name) == (when, method) and left[0]:
+            left[0] -= 1
+            try:
+                raise httpx.ReadError("connection reset")
+            except httpx.ReadError as error:
+                raise NetworkError("connection reset") from error
+
+    return fate

@@ -1,5 +1,6 @@
 """What people do in the group, through the real client: done once, by whom it may be done."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.bot.office import Office
 from tests.bot.telegram.botapi import BOT, GROUP, Chat
 from tests.bot.telegram.desk import ADA, Desk
 from tests.bot.telegram.people import Someone
+from tests.bot.telegram.seam import lost
 
 LINE = "/incident P0 checkout failing"
 GROUP_ITSELF = {"id": GROUP, "type": "supergroup", "title": "On call"}
@@ -74,6 +76,26 @@ def test_a_line_that_is_not_understood_is_answered_with_one_that_is(desk: Desk) 
     assert said["message"]["message_id"] == answer.reply_to
     assert "'P9' is no severity" in answer.text
     assert "<code>/incident P1 checkout failing</code>" in answer.html
+
+
+def test_which_service_is_asked_by_buttons_and_the_first_press_opens_it(desk: Desk) -> None:
+    desk.hear(desk.sam.say("/incident P0 `nothing` *works*"))
+    (asked,) = desk.messages()
+    desk.hear(desk.rita.press(asked, "search"), desk.sam.press(asked, "checkout"))
+    (opened,) = desk.bot.room.incidents.list()
+
+    assert ["checkout", "search"] == asked.buttons
+    named = (opened.title, opened.service, str(opened.reporter))
+    assert ("`nothing` *works*", "search", "telegram:8") == named
+    assert 2 * ["INC-1 is open as P0"] == [text[:19] for _, text, _ in desk.api.answers]
+
+
+def test_another_bot_chooses_nothing(desk: Desk) -> None:
+    desk.hear(desk.sam.say("/incident P0 nothing works"))
+    (asked,) = desk.messages()
+    desk.hear(Someone(desk.api, 44, is_bot=True).press(asked, "search"))
+
+    assert [] == incidents(desk)
 
 
 def test_an_edited_command_is_not_carried_out_again_and_says_so(desk: Desk) -> None:
@@ -211,6 +233,38 @@ def test_a_reaction_that_comes_late_does_not_undo_a_newer_one(desk: Desk) -> Non
     assert ApprovalState.ASKED == desk.state(asked)
 
 
+@pytest.mark.parametrize("by", ["button", "reaction"])
+def test_an_answer_to_a_message_that_telegram_has_not_confirmed_is_kept(
+    desk: Desk, by: str
+) -> None:
+    """Telegram shows the question and its answer to us is lost: nobody must answer twice."""
+    incident = desk.office.open()
+    desk.post_all()
+    asked = desk.office.ask(incident)
+    desk.telegram.acts.between_looks = 0.01
+    desk.seam.fate = lost("sendMessage")
+
+    async def turns() -> None:
+        while not desk.deliveries.sends_in("telegram", str(GROUP)):
+            await desk.poster.turn()
+
+    desk.run(turns)
+    message = desk.find("Start the canary at 10 %?")
+    pressed = desk.ada.press(message, "Start") if by == "button" else desk.ada.react(message, "👍")
+    desk.hear(pressed, desk.sam.say("/incident note INC-1 seen"))
+    before = (desk.state(asked), EntryKind.NOTE in kinds(desk))
+    desk.post_all()
+
+    async def decided() -> None:
+        while desk.state(asked) is ApprovalState.ASKED:
+            await asyncio.sleep(0.01)
+
+    desk.run(lambda: asyncio.wait_for(decided(), 20))
+
+    assert (ApprovalState.ASKED, True) == before
+    assert ApprovalState.GRANTED is desk.state(asked)
+
+
 def test_the_same_reaction_update_twice_is_one_vote(desk: Desk) -> None:
     _, message = desk.ask(desk.office.open())
     update = desk.ada.react(message, "👍")
@@ -272,7 +326,7 @@ def test_a_button_of_an_approval_long_gone_says_so(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["", "x", "y:", "c:drop table", "c:approve", "z:1", "y:" + "é" * 30]
+    "data", ["", "x", "y:", "s:0", "s:x", "c:drop table", "c:approve", "z:1", "y:" + "é" * 30]
 )
 def test_a_forged_button_does_nothing(desk: Desk, data: str) -> None:
     asked, message = desk.ask(desk.office.open())

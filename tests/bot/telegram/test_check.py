@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
+from bot.looked import Seen
 from bot.telegram import check
 from bot.telegram.application import Line
-from bot.telegram.check import Seen
 from tests.bot.telegram.botapi import GROUP, TOKEN, BotApi, Chat
 from tests.bot.telegram.people import Someone
 from tests.bot.telegram.seam import Seam

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from bot.port import Button, File, Message, Tone
-from bot.telegram import drawing, runs
+from bot.telegram import drawing, limits, runs
 from bot.telegram.drawing import Kind, Look
 from tests.bot.telegram import marks
 
@@ -129,6 +129,30 @@ def test_who_said_something_is_said_where_the_words_do_not_tell() -> None:
 
 
 def test_a_line_to_type_instead_is_copied_by_a_tap() -> None:
-    (piece,) = drawing.answer("'P9' is no severity.", "/incident P1 x < y")
+    (part,) = drawing.answer("'P9' is no severity.", "/incident P1 x < y")
 
-    assert "'P9' is no severity.\n<code>/incident P1 x &lt; y</code>" == runs.html_of(piece)
+    assert "'P9' is no severity.\n<code>/incident P1 x &lt; y</code>" == runs.html_of(part.said)
+
+
+def test_choices_are_lines_to_copy_and_buttons_within_64_bytes() -> None:
+    lines = [(f"service-{n}", f"/incident open service:service-{n} `x` *y* {n}") for n in range(12)]
+    (part,) = drawing.answer("Which service is it?", "", lines)
+
+    assert [label for label, _ in lines[:8]] == [label for label, _ in part.keys]
+    assert all(len(data.encode()) <= limits.CALLBACK_BYTES for _, data in part.keys)
+    said = runs.plain(part.said)
+    places = [data.removeprefix("s:") for _, data in part.keys]
+    assert [line for _, line in lines[:8]] == [drawing.line_at(said, place) for place in places]
+
+
+@pytest.mark.parametrize("place", ["", "1", "-1", "²", "x", "99999999999999999999"])
+def test_a_choice_that_its_message_does_not_have_says_nothing(place: str) -> None:
+    assert drawing.line_at("Which?\n/incident open x", place) is None
+
+
+def test_choices_too_long_for_one_message_are_lines_alone() -> None:
+    lines = [(f"s{n}", f"/incident open service:s{n} {'x' * 290}") for n in range(20)]
+    made = drawing.answer("Which service is it?", "", lines)
+
+    assert len(made) > 1
+    assert [()] * len(made) == [part.keys for part in made]
