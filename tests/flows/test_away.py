@@ -28,6 +28,7 @@ from tests.flows import proc
 from tests.incidents.builders import KEY
 from tests.rollout import plans
 from tests.rollout.production import Load, Production, until
+from tests.workers.desks import voting
 from workers import office
 from workers.office import Office
 from workers.traffic import Traffic
@@ -170,7 +171,7 @@ def _approved(desk: Office, good: str, old: str, new: str) -> None:
             rollout="R1",
         )
     )
-    assert desk.approvals.decide(asked.id, OPERATOR, Answer.YES, None, "yes").accepted
+    assert voting(desk, KEY).decide(asked.id, OPERATOR, Answer.YES, None, "yes").accepted
     desk.stages.wait(queued.id, claimed.run.fence)
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from incidents.approvals import Approvals
 from incidents.models import Incident
-from incidents.policy import OPERATOR
+from incidents.policy import OPERATOR, Access
 from incidents.service import Opening
 from incidents.settings import Settings
 from workers import office
@@ -94,3 +95,8 @@ def open_incident(desk: Office, key: str = "k1", **more: Any) -> Incident:
     """Open an incident of checkout."""
     made = Opening(title="checkout failing", reporter=OPERATOR, key=key, service="checkout", **more)
     return desk.incidents.open(made)
+
+
+def voting(desk: Office, key: bytes = KEY) -> Approvals:
+    """Return what the bot decides with; the controller's own cannot."""
+    return Approvals(desk.store, Access(desk.services, chat_configured=False), key)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agents.builtin import remedy
 from incidents import crash, errors
-from incidents.approvals import Approvals, Question
+from incidents.approvals import Question
 from incidents.models import (
     Act,
     Answer,
@@ -23,14 +23,14 @@ from incidents.models import (
     Stage,
     StageRun,
 )
-from incidents.policy import OPERATOR, Access
+from incidents.policy import OPERATOR
 from incidents.reports import DeploymentPlan, Patch
 from incidents.stages import Ending
 from rollout import watchdog
 from rollout.canary import Timing
 from tests import repositories
 from tests.rollout import plans
-from tests.workers.desks import KEY, Ahead, Place, open_incident
+from tests.workers.desks import Ahead, Place, open_incident, voting
 from tests.workers.hosts import StandInHost
 from workers.office import Office
 from workers.traffic import Traffic
@@ -127,9 +127,9 @@ class Rolling:
     def answer(self, answer: Answer = Answer.YES) -> None:
         """Answer the newest question as the operator."""
         asked = self.desk.approvals.pending(self.incident.number)[-1]
-        access = Access(self.desk.services, chat_configured=False)
-        bots = Approvals(self.desk.store, access, KEY)  # the controller's own cannot decide
-        decided = bots.decide(asked.id, OPERATOR, answer, None, f"e-{asked.id}-{answer}")
+        decided = voting(self.desk).decide(
+            asked.id, OPERATOR, answer, None, f"e-{asked.id}-{answer}"
+        )
         assert decided.accepted, decided.reason
 
     def bake(self) -> None:

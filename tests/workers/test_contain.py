@@ -40,7 +40,7 @@ from incidents.policy import OPERATOR, Access
 from incidents.stages import Ending
 from rollout import watchdog
 from tests.workers import desks
-from tests.workers.desks import KEY, Ahead, Place, open_incident
+from tests.workers.desks import KEY, Ahead, Place, open_incident, voting
 from tests.workers.hosts import StandInHost
 from tests.workers.rollings import Code, broken
 from workers import contain, office, stages
@@ -197,7 +197,7 @@ class Scene:
 
     def answer(self, run: StageRun, answer: Answer = Answer.YES) -> None:
         asked = self.question(run)
-        decided = self.desk.approvals.decide(asked.id, OPERATOR, answer, None, f"e-{asked.id}")
+        decided = voting(self.desk).decide(asked.id, OPERATOR, answer, None, f"e-{asked.id}")
         assert decided.accepted, decided.reason
 
     def until(self, run: StageRun, so: Callable[[], object]) -> None:
@@ -511,9 +511,10 @@ def test_the_question_says_yes_no_silence_and_what_would_be_missing(scene: Scene
     said = asked(scene)
 
     assert "Redeploy the last good version?" == said.headline
-    effect, missing, people = said.lines
-    assert f"production returns to `{scene.code.good[:7]}` in steps 10, 50, 100 %" in effect
-    assert "nothing moves. Either way the diagnosis goes on" in effect
+    yes, no, silence, missing, people = said.lines
+    assert f"production returns to `{scene.code.good[:7]}` in steps 10, 50, 100 %" in yes
+    assert "nothing moves. Either way the diagnosis goes on" in no
+    assert silence.endswith(":** the same as no.")
     assert f"What would be missing: {scene.code.bad[:7]} breaks." in missing
     assert "returning to the broken one" in missing
     assert "May answer: web:operator." == people

@@ -23,7 +23,7 @@ from incidents.policy import OPERATOR
 from incidents.reports import Diagnosis
 from incidents.stages import Ending
 from rollout import wiring
-from tests.workers.desks import Place
+from tests.workers.desks import Place, voting
 from tests.workers.rollings import FENCE, LEASE, Rolling, rolling
 
 S = RolloutState
@@ -190,7 +190,7 @@ def test_a_question_about_a_harmless_act_starts_nothing(place: Place) -> None:
         ask(made, act=Act.NOTE)
         asked = made.desk.approvals.pending(made.incident.number)[-1]
         anyone = Person(Platform.WEB, "anyone")
-        assert made.desk.approvals.decide(asked.id, anyone, Answer.YES, None, "e").accepted
+        assert voting(made.desk).decide(asked.id, anyone, Answer.YES, None, "e").accepted
 
         ticks(made)
 

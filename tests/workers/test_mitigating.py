@@ -12,7 +12,7 @@ import pytest
 from incidents import errors, mitigations
 from incidents.models import Answer, ApprovalState, EntryKind, Json, Person, Platform, Status
 from incidents.policy import OPERATOR
-from tests.workers.desks import Place, open_incident
+from tests.workers.desks import Place, open_incident, voting
 from workers.mitigating import Mitigating
 from workers.office import Office
 
@@ -39,7 +39,7 @@ class Scene:
         incident = self.desk.incidents.get(self.number)
         key = f"key-{time.monotonic_ns()}"
         asked = self.desk.approvals.ask(mitigations.question(incident, service, scope, key))
-        decided = self.desk.approvals.decide(asked.id, person, Answer.YES, None, f"vote-{key}")
+        decided = voting(self.desk).decide(asked.id, person, Answer.YES, None, f"vote-{key}")
         assert decided.accepted, decided.reason
         return asked.id
 
@@ -210,7 +210,7 @@ def test_a_responder_may_ask_and_not_approve(scene: Scene) -> None:
     incident, service = scene.desk.incidents.get(scene.number), scene.desk.service("checkout")
     asked = scene.desk.approvals.ask(mitigations.question(incident, service, "calm", "k"))
     stranger = Person(Platform.WEB, "ann")
-    decided = scene.desk.approvals.decide(asked.id, stranger, Answer.YES, None, "v")
+    decided = voting(scene.desk).decide(asked.id, stranger, Answer.YES, None, "v")
 
     assert (False, ApprovalState.ASKED) == (decided.accepted, decided.approval.state)
     assert ({}, []) == (scene.carry_out(), scene.ran())

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +35,14 @@ NASTY = (
 
 def opened(out: Outbound, incident: Incident, card: str = "Card") -> Opened:
     return asyncio.run(out.port().open_thread(incident, out.channel, Message(card)))
+
+
+def patiently(act: Callable[[], Opened]) -> Opened:
+    """Try again as the poster does: on a busy machine an answer may take too long."""
+    for _ in range(20):
+        with suppress(errors.OutcomeUnknown):
+            return act()
+    return act()
 
 
 def pinned(out: Outbound, channel: str) -> list[str]:
@@ -177,8 +187,7 @@ def test_an_incident_opened_where_we_are_not_gets_a_channel_and_says_why(
 def test_an_incident_whose_channel_name_is_taken_is_told_under_another(outbound: Outbound) -> None:
     incident = outbound.office.open()
     wanted = channel_name(incident)
-    if wanted not in outbound.workspace.channels():
-        outbound.workspace.channel(wanted)
+    opened(outbound, replace(incident, opened_at=incident.opened_at.replace(year=2020)))
     outbound.tell()
     place = outbound.home(incident)
     info = outbound.workspace.asks().conversations_info(channel=place.channel)["channel"]
@@ -195,7 +204,7 @@ def test_where_every_name_is_taken_a_channel_has_the_time_in_its_name(outbound: 
         if name not in there:
             outbound.workspace.channel(name)
     late = replace(incident, opened_at=incident.opened_at.replace(year=2099))
-    made = opened(outbound, late)
+    made = patiently(lambda: opened(outbound, late))
     info = outbound.workspace.asks().conversations_info(channel=made.thread.place)["channel"]
 
     assert f"{wanted}-{int(late.opened_at.timestamp()):x}" == info["name"]
