@@ -30,7 +30,7 @@ from incidents.models import Change, ChangeKind, Person, Platform
 from incidents.policy import OPERATOR, Access
 from incidents.reports import DeploymentPlan
 from incidents.settings import Settings
-from workers import office
+from workers import cases, office
 from workers.office import Office
 
 incident_app = typer.Typer(no_args_is_help=True, help="Look at stored incidents.")
@@ -129,6 +129,17 @@ def show(
                 f"cost {one.role:<22} ${one.dollars:.4f} {one.engine}: {one.questions} questions, "
                 f"{one.tokens_in} tokens in ({one.cache_read} cached), {one.tokens_out} out"
             )
+
+
+@incident_app.command()
+def patch(name: Annotated[str, typer.Argument(help="Such as INC-4.")]) -> None:
+    """Print an incident's newest patch as it is, for `git apply`; a thread may have to mask it."""
+    with opened() as (desk, _):
+        found = desk.incidents.find(name)
+        made = cases.newest_patch(desk, found)
+    if made is None:
+        raise errors.NotFound(f"{found.id} has no patch.")
+    sys.stdout.buffer.write(made.diff.encode("utf-8", "surrogateescape"))
 
 
 @incident_app.command()

@@ -250,6 +250,7 @@ class Hotfix(Frozen):
     written: bool = False  # whether the fix lies in the tracker's working tree
     dropped: bool = False  # taken out of the tree again
     not_written: str = ""  # why it does not, though it was proved
+    shown_whole: bool = True  # whether the diff of a thread is the patch, so that it applies
     now: tuple[tuple[str, str], ...] = ()  # what a person can type: (what for, the line)
     steps: tuple[str, ...] = ()  # Markdown of ours; values in it are code spans
     undo: tuple[str, ...] = ()

@@ -267,6 +267,14 @@ def contained(office: Office, incident: models.Incident) -> reports.Hotfix | Non
     return None
 
 
+def newest_patch(office: Office, incident: models.Incident) -> reports.Patch | None:
+    """Return the newest patch of any stage, whether or not it was tested or shipped."""
+    for run in reversed(office.incidents.runs(incident.number)):
+        if run.stage in FIXING and run.report is not None and (found := patch_of(run)) is not None:
+            return found
+    return None
+
+
 def fix(office: Office, incident: models.Incident) -> reports.Patch | None:
     """Return the patch that goes to production: a shipped hotfix, else the newest of the chain."""
     runs = office.incidents.runs(incident.number)

@@ -16,6 +16,7 @@ from agents.gitcalls import GitFailed
 from agents.hotfix.protocol import Protocol
 from incidents import entries, errors, models, reports
 from incidents.models import EntryKind, Outcome, Person, Severity, Stage
+from incidents.redaction import Redactor
 from incidents.report_text import code, inert
 from incidents.service import Opening
 from incidents.settings import Service
@@ -23,6 +24,8 @@ from incidents.stages import Ending
 from workers import cases
 from workers.job import Job
 from workers.office import Office
+
+CONTEXTS = (3, 1)  # lines around a change; git applies no diff that has none
 
 
 def hotfix(job: Job) -> Ending:
@@ -70,8 +73,9 @@ def _contain(job: Job, words: str) -> Ending:
             raise errors.PermanentFailure(f"{job.engine.name} answered with a {report.kind}")
         if report.patch is None:
             return _ending(job, report, Outcome.NOTHING, human=report.summary)
-        report = _told(job, mirror, report)
-    return _ending(job, report, Outcome.PATCHED)
+        shown = _shown(job, mirror, report.patch)
+        report = _told(job, mirror, report.model_copy(update={"shown_whole": shown is not None}))
+    return _ending(job, report, Outcome.PATCHED, shown=shown)
 
 
 def record(
@@ -122,11 +126,26 @@ def _case(job: Job, mirror: git.Repository, words: str) -> cases_of.Case:
     return replace(made, traces=(words,), diagnosis=None, patch=None)
 
 
+def _shown(job: Job, mirror: git.Repository, patch: reports.Patch) -> str | None:
+    """Return the diff as a thread can show it and git can apply it, None where it cannot be.
+
+    Secrets and personal data are replaced in every thread, and a line beside the change may hold
+    some: with fewer lines around it the diff is the same change.
+    """
+    tree, private = mirror.apply(patch.base, patch.diff), job.office.store.private
+    for context in CONTEXTS:
+        diff = mirror.diff(patch.base, tree, context=context)
+        if Redactor(private=private).text(diff) == diff:
+            return diff
+    return None
+
+
 def _told(job: Job, mirror: git.Repository, report: reports.Hotfix) -> reports.Hotfix:
     """Add the line that puts the patch in, checked against what is deployed and the branch."""
     patch = report.patch
     assert patch is not None  # noqa: S101 - the caller looked
     name = f"{job.incident.id}.diff"
+    fetched = f"halon incident patch {job.incident.id} > {name}"
     branch = job.service.branch
     try:
         mirror.apply(mirror.resolve(f"refs/heads/{branch}"), patch.diff)
@@ -134,6 +153,7 @@ def _told(job: Job, mirror: git.Repository, report: reports.Hotfix) -> reports.H
     except (GitFailed, errors.NotFound):
         fits = f"it does not fit {branch} as it is now"
     steps = (
+        *(() if report.shown_whole else (f"Where Halon runs, make the file: {code(fetched)}.",)),
         f"In a clone at {code(patch.base[:12])}, the deployed revision (checked; {fits}): "
         f"{code(f'git apply {name}')}",
         f"Run {code(report.command)}: the failure must be gone.",
@@ -143,6 +163,7 @@ def _told(job: Job, mirror: git.Repository, report: reports.Hotfix) -> reports.H
         update={
             "not_written": "the words came by chat; the patch is the file beside this message",
             "now": (
+                *(() if report.shown_whole else (("Make the file, where Halon runs", fetched),)),
                 ("Put it in", f"git apply {name}"),
                 ("Check it again", "/hotfix verify"),
                 ("Ship it (canary, gates)", "/hotfix ship"),
@@ -160,13 +181,15 @@ def _verify(job: Job, words: str, made: reports.Hotfix) -> Ending:
         if made.patch is not None:
             case = replace(case, revision=made.patch.base)
         checked = job.engine.run(Role.HOTFIX, case, job.budget())
+        shown = _shown(job, mirror, made.patch) if made.patch is not None else None
     if not isinstance(checked, reports.Hotfix):
         raise errors.PermanentFailure(f"{job.engine.name} answered with a {checked.kind}")
     if not checked.contained:
         return _ending(job, checked, Outcome.NOTHING, human=checked.summary)
     kept = {"now": made.now, "steps": made.steps, "undo": made.undo, "tracker": made.tracker}
     update = kept | {"written": made.written, "not_written": made.not_written}
-    return _ending(job, checked.model_copy(update=update), Outcome.DONE)
+    update |= {"shown_whole": shown is not None}
+    return _ending(job, checked.model_copy(update=update), Outcome.DONE, shown=shown)
 
 
 def _ship(job: Job, made: reports.Hotfix) -> Ending:
@@ -190,12 +213,22 @@ def _drop(job: Job, made: reports.Hotfix) -> Ending:
     return Ending(Outcome.DONE, entries=(entries.progress(job.run, said),))
 
 
-def _ending(job: Job, report: reports.Hotfix, outcome: Outcome, human: str = "") -> Ending:
-    content = report.model_dump(mode="json")
+def _ending(
+    job: Job,
+    report: reports.Hotfix,
+    outcome: Outcome,
+    human: str = "",
+    shown: str | None = None,
+) -> Ending:
+    """Return how it ended; `shown` is the diff as the thread shows it, if not as it is."""
+    posted = report
+    if shown is not None and report.patch is not None:
+        patch = report.patch.model_copy(update={"diff": shown})
+        posted = report.model_copy(update={"patch": patch})
     return Ending(
         outcome,
-        report=content,
-        entries=(entries.report(Stage.HOTFIX, content),),
+        report=report.model_dump(mode="json"),
+        entries=(entries.report(Stage.HOTFIX, posted.model_dump(mode="json")),),
         human=human,
         engine=job.engine.name,
     )

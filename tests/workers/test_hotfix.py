@@ -65,6 +65,36 @@ def test_words_become_a_patch_that_fits_the_deployed_revision(desk: Office) -> N
     assert 1 == len(desk.incidents.runs(incident.number))  # it stops there
 
 
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [("def greeting(user):", True), ('    """Return a line for a user."""', False)],
+)
+def test_a_thread_shows_a_patch_that_applies_or_says_where_one_is(
+    desk: Office, place: desks.Place, line: str, whole: bool
+) -> None:
+    """An address beside the change is no part of it; one next to it is in every diff."""
+    code = hotfixes.CART.replace(line, f"# Ask ann@example.org\n{line}")
+    if not whole:
+        code = hotfixes.CART.replace(line, f"{line}  # ask ann@example.org")
+    repository = repositories.Repository(place.root / "repository")
+    repository.commit("Say whom to ask", {"app/cart.py": code})
+    incident = contained(desk)
+
+    (told,) = [
+        one.content["report"]
+        for one in desk.timeline.entries(incident.number)
+        if one.kind is EntryKind.REPORT
+    ]
+    made = cases.newest_patch(desk, incident)
+    assert made is not None
+    assert (whole, "<email-1>" not in told["patch"]["diff"]) == (told["shown_whole"], whole)
+    fetched = f"halon incident patch {incident.id} > {incident.id}.diff"
+    assert whole is (fetched not in [line for _, line in told["now"]])
+    shown = told["patch"]["diff"] if whole else made.diff
+    (place.root / "x.diff").write_text(shown)
+    repository.git("apply", "--check", str(place.root / "x.diff"))
+
+
 def test_verify_replays_it_and_ship_hands_it_to_deploy(desk: Office) -> None:
     incident = contained(desk)
 
