@@ -103,6 +103,7 @@ def test_words_become_a_patch_ship_brings_it_to_all_users_and_the_inbox_makes_th
         mine.git("apply", f"{THREAD}.diff")  # the line of the thread, as it stands there
         assert [] == seen.deploys(), "nothing moves before it is asked for"
 
+        seen.room.say("/incident own", THREAD)  # no diagnosis: its commander alone may say yes
         assert seen.room.say("/hotfix ship", THREAD)["accepted"]
         until(seen, lambda state: state["status"] == "mitigated")
 
