@@ -17,6 +17,7 @@ from agents.builtin import (
     environment,
     failures,
     goodrevision,
+    kinship,
     logs,
     pins,
     suspects,
@@ -57,6 +58,7 @@ class Inquiry:
     unfinished: bool = False  # the time ran out before a replay said anything
     reading: logs.LogReading | None = None
     traces: list[Trace] = field(default_factory=list)
+    risen: list[Trace] = field(default_factory=list)  # those that were not always there
     frames: list[Frame] = field(default_factory=list)
     ranked: list[suspects.Scored] = field(default_factory=list)
     probed: tuple[environment.Probed, ...] = ()
@@ -84,6 +86,7 @@ class Inquiry:
         for text in case.traces:
             parsed = traces.parse(text)
             self.traces += parsed
+            self.risen += parsed
             self.bench.ledger.add(models.EvidenceKind.FRAME, "trace", "--trace", text)
             if not parsed:
                 self.frames += suspects.of_output(text)
@@ -110,6 +113,8 @@ class Inquiry:
             )
             if item.trace is not None:
                 self.traces.append(item.trace)
+                if not item.background:
+                    self.risen.append(item.trace)
 
     @property
     def onset(self) -> datetime | None:
@@ -262,6 +267,24 @@ class Inquiry:
             healthy=self.healthy(),
             clear_suspect=suspects.clear(self.ranked),
             variable=self.variable.name if self.variable else None,
+            elsewhere=self.elsewhere(),
+        )
+
+    def elsewhere(self) -> bool:
+        """Tell whether the replayed failure surely is another one than that of logs and traces."""
+        scene, trial = self.scene, self.trial()
+        if scene is None or scene.target is None or trial is None:
+            return False
+        source = self.bench.source
+        return kinship.strangers(
+            source,
+            self.head,
+            traces=self.risen,
+            target=scene.target,
+            replayed=pins.of_failure(
+                scene.target, scene.replays.command.argv, source.files(self.head)
+            ),
+            culprit=trial.commit,
         )
 
     def _nothing_replayed(self) -> Replayed:

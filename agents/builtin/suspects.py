@@ -33,7 +33,14 @@ CONFIG_FILE = re.compile(
 LOCK_FILE = re.compile(
     r"(?:^|/)(?:requirements[^/]*\.txt|constraints\.txt|[^/]*\.lock|package-lock\.json|go\.sum|poetry\.lock)$"
 )
-INERT_FILE = re.compile(r"\.(?:md|rst|adoc)$|(?:^|/)(?:LICENSE|CHANGELOG|docs?/)", re.IGNORECASE)
+# Texts, and what runs before a deploy or not at all: none of it is there when a request fails.
+INERT_FILE = re.compile(
+    r"\.(?:md|rst|adoc)$|(?:^|/)(?:LICENSE|CHANGELOG|docs?/)"
+    r"|^(?:\.github|\.circleci|\.buildkite|\.vscode|\.idea)/"
+    r"|(?:^|/)(?:\.gitlab-ci\.yml|\.travis\.yml|\.pre-commit-config\.yaml|\.editorconfig"
+    r"|\.git(?:ignore|attributes)|CODEOWNERS)$",
+    re.IGNORECASE,
+)
 
 
 @dataclass
@@ -190,6 +197,8 @@ def _score_frame(
 
 def _score_settings(item: Scored) -> None:
     for path in item.commit.paths:
+        if INERT_FILE.search(path):
+            continue
         if LOCK_FILE.search(path):
             item.terms.append((LOCK, f"changed the dependencies in {path}"))
             item.path = item.path or path

@@ -77,6 +77,8 @@ class Facts:
     # The failure is gone when exactly this variable has the value of the last good deploy, and it
     # alone brings it back; both shown by equal runs on the broken revision.
     variable: str | None = None
+    # What was replayed fails in files that those of the logs and traces never meet.
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,12 +143,12 @@ SHOWN = (Replayed.ALWAYS, Replayed.SOMETIMES)
 
 RULE: tuple[Row, ...] = (
     Row(
-        lambda f: f.replayed in SHOWN and proved(f),
+        lambda f: f.replayed in SHOWN and proved(f) and not f.elsewhere,
         Verdict.CONFIRMED,
         "The failure was reproduced, and it is gone when exactly this commit is taken away.",
     ),
     Row(
-        lambda f: f.replayed in SHOWN and f.variable is not None,
+        lambda f: f.replayed in SHOWN and f.variable is not None and not f.elsewhere,
         Verdict.NO_CODE_CAUSE,
         "The failure was reproduced with the present environment, and it is gone when exactly one "
         "variable has its former value: no commit is its cause.",
@@ -155,10 +157,16 @@ RULE: tuple[Row, ...] = (
         lambda f: (
             f.dead_dependency is not None
             and f.record_complete
-            and (f.replayed is not Replayed.ALWAYS or f.at_good is not AtGood.PASSES)
+            and (f.replayed is not Replayed.ALWAYS or f.at_good is not AtGood.PASSES or f.elsewhere)
         ),
         Verdict.NO_CODE_CAUSE,
         "A declared dependency does not answer a live probe, and no commit was shown to be guilty.",
+    ),
+    Row(
+        lambda f: f.replayed in SHOWN and f.elsewhere,
+        Verdict.INCONCLUSIVE,
+        "The test fails for a reason of its own: neither its error nor its files are those of the "
+        "logs and traces, so nothing was shown about the incident.",
     ),
     Row(
         lambda f: (

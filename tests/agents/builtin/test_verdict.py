@@ -21,6 +21,11 @@ PROVED = Facts(Replayed.ALWAYS, AtGood.PASSES, TRIAL)
 ALONE = Trial(GUILTY, without=Without.GONE, alone_fails=True, enough_runs=True)
 
 
+def test_a_test_that_is_red_for_a_reason_of_its_own_convicts_nobody() -> None:
+    found = verdict.decide(replace(PROVED, elsewhere=True))
+    assert (found.verdict, found.culprit) == (Verdict.INCONCLUSIVE, None)
+
+
 def test_a_first_bad_commit_whose_removal_mends_is_confirmed() -> None:
     found = verdict.decide(PROVED)
     assert (found.verdict, found.culprit) == (Verdict.CONFIRMED, GUILTY)
@@ -141,7 +146,8 @@ def test_every_row_can_decide() -> None:
 
 
 def _every_kind_of_facts() -> list[Facts]:
-    return [Facts(Replayed.ALWAYS, variable="FACTOR"), *_without_variables()]
+    elsewhere = replace(PROVED, elsewhere=True)
+    return [Facts(Replayed.ALWAYS, variable="FACTOR"), elsewhere, *_without_variables()]
 
 
 def _without_variables() -> list[Facts]:
