@@ -26,6 +26,20 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Installation:
+    """How a revision's dependencies are installed; `locks` are the patterns of what decides them.
+
+    `network` and `env` hold while installing only, never in a proof.
+    """
+
+    command: Command
+    locks: tuple[str, ...] = ()
+    network: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    seconds: float = 600.0
+
+
+@dataclass(frozen=True)
 class Dependency:
     """A service that this one calls; `probe` is the address of a read-only check."""
 
@@ -103,7 +117,7 @@ class Case:
     traces: tuple[str, ...] = ()
     test: Command | None = None
     reproduce: Command | None = None
-    prepare: Command | None = None
+    prepare: Installation | None = None
     recorded: str | None = None  # a JSONL file of recorded requests inside the repository
     # Files that stand over the revision: fixes of ours that wait uncommitted in the working tree.
     overlay: tuple[tuple[str, bytes], ...] = ()
@@ -138,6 +152,14 @@ def command(text: str | None, setup: Sequence[str] = ()) -> Command | None:
     return Command(argv, tuple(tuple(shlex.split(line)) for line in setup)) if argv else None
 
 
+def _installation(table: settings.Prepare | None) -> Installation | None:
+    line = command(table.run) if table else None
+    if table is None or line is None:
+        return None
+    env = tuple(sorted(table.env.items()))
+    return Installation(line, table.locks, table.network, env, table.seconds)
+
+
 def of_service(service: settings.Service, repository: Path, **more: object) -> Case:
     """Return the case of a configured service; `more` are further fields of `Case`."""
     replay = service.reproduce
@@ -146,7 +168,7 @@ def of_service(service: settings.Service, repository: Path, **more: object) -> C
         "revision": service.branch,
         "test": command(service.test),
         "reproduce": command(replay.run, replay.setup) if replay else None,
-        "prepare": command(service.prepare),
+        "prepare": _installation(service.prepare),
         "load": command(service.load.run, service.load.setup) if service.load else None,
         "recorded": service.recorded,
         "read_only": service.sandbox.read_only,

@@ -27,15 +27,27 @@ def look(service: Service) -> Iterator[Finding]:
 def sandboxed(service: Service) -> Iterator[Finding]:
     """Look whether the programs of test, reproduce and prepare are there."""
     replay = service.reproduce
-    lines = [("test", service.test), ("prepare", service.prepare)]
+    prepare = service.prepare
+    lines = [("test", service.test), ("prepare", prepare.run if prepare else None)]
     if replay is not None:
         lines += [("reproduce", text) for text in (replay.run, *replay.setup)]
     for name, text in lines:
         if text is not None:
             yield _program(service, name, text)
+    if prepare is not None:
+        yield _reach(service, network=prepare.network)
     if service.test is None and replay is None:
         mend = f"Set `test` or `reproduce` of {service.name}: nothing is CONFIRMED without."
         yield note(f"{service.name}: test", "none", mend)
+
+
+def _reach(service: Service, *, network: bool) -> Finding:
+    what = f"{service.name}: prepare's network"
+    if network:
+        said = "it has the host's while it installs, with all that this machine can reach"
+        return note(what, said, "Keep it only where packages come from an index.")
+    mend = f"Set network = true in `prepare` of {service.name} if packages come from an index."
+    return note(what, "none: it installs from files of this machine", mend)
 
 
 def _program(service: Service, name: str, text: str) -> Finding:

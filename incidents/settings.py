@@ -76,6 +76,19 @@ class Reproduce(Table):
     setup: tuple[CommandLine, ...] = ()
 
 
+class Prepare(Table):
+    """How the dependencies of a revision are installed, before its code runs and out of its sight.
+
+    The command sees the files named by `locks` alone, and runs once for each content of theirs.
+    """
+
+    run: CommandLine
+    network: bool = False  # only while installing; proofs never have one
+    env: dict[str, str] = Field(default_factory=dict)  # for installing alone, such as an index
+    locks: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # empty: the customary names
+    seconds: Annotated[float, Field(gt=0, le=3600)] = 600.0
+
+
 class SandboxTable(Table):
     """What the service's code needs inside the sandbox: read-only paths and environment."""
 
@@ -170,7 +183,7 @@ class Service(Table):
     test: CommandLine | None = None
     reproduce: Reproduce | None = None
     recorded: str | None = None  # a JSONL file of recorded requests inside the repository
-    prepare: CommandLine | None = None
+    prepare: Prepare | None = None  # a bare line is its `run`
     sandbox: SandboxTable = SandboxTable()
     changes: Changes = Changes()
     run_mode: RunMode | dict[Severity, RunMode] = RunMode.REVIEW
@@ -201,6 +214,11 @@ class Service(Table):
         if isinstance(value, list):
             return [{"name": item} if isinstance(item, str) else item for item in value]
         return value
+
+    @field_validator("prepare", mode="before")
+    @classmethod
+    def _a_line_is_enough(cls, value: object) -> object:
+        return {"run": _splits(value)} if isinstance(value, str) else value
 
     def mode(self, severity: Severity) -> RunMode:
         """Return the run mode for a severity; `review` where a table does not name it."""

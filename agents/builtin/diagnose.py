@@ -98,8 +98,6 @@ class Inquiry:
             self.frames += _frames(trace)
         if case.depends_on:
             self.probed = environment.probe(case.depends_on, self.bench.ledger)
-        if case.prepare is not None:
-            self.gaps.append("`prepare` was not run: the sandbox has no network to install from")
         self.rank()
 
     def _traces_of_logs(self, reading: logs.LogReading) -> None:
@@ -348,8 +346,11 @@ class Inquiry:
             outside=environment.outside(
                 self.failure_words(), self.bench.case.read_only, _vendor(self.traces)
             ),
-            gaps=tuple(dict.fromkeys(self.gaps)),
+            gaps=tuple(dict.fromkeys([*self.gaps, *self._unprepared()])),
         )
+
+    def _unprepared(self) -> tuple[str, ...]:
+        return self.bench.preparing.problems() if self.bench.preparing else ()
 
 
 def scene_of(bench: Workbench) -> Scene | None:

@@ -5,6 +5,7 @@ results are kept per tree; runs of several trees are interleaved, so that what d
 drifts for all.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ from pathlib import Path
 from agents.builtin import failures
 from agents.builtin.deadline import Deadline
 from agents.builtin.failures import Failure, Observed, State
+from agents.builtin.preparing import Failed, Prepared
 from agents.case import Command
 from agents.evidence import Ledger
 from agents.sandboxes.contract import Completed, Limits, Profile, Sandbox
@@ -30,6 +32,8 @@ QUIET = {
     "TERM": "dumb",
 }
 
+PYTHON_PATH = "PYTHONPATH"
+Prepare = Callable[[str], Prepared | Failed]
 OpenTree = Callable[[str], AbstractContextManager[Path]]
 
 
@@ -62,6 +66,7 @@ class Replays:
     deadline: Deadline
     limit_seconds: float = 60.0
     cannot_run: frozenset[int] = frozenset()  # exit codes of the command that say it never ran
+    prepare: Prepare | None = None  # installs what a tree needs, before it is run
     runs: dict[str, list[Run]] = field(default_factory=dict)
 
     def at_least(self, trees: Sequence[str], times: int) -> None:
@@ -91,29 +96,48 @@ class Replays:
             yield from runs
 
     def _once(self, tree: str) -> Run:
+        prepared = self.prepare(tree) if self.prepare else None
+        if isinstance(prepared, Failed):
+            return self._kept(Run(tree, _unprepared(prepared), prepared.completed))
         self.deadline.check(REPORT_SECONDS)
         seconds = min(self.limit_seconds, max(1.0, self.deadline.left - REPORT_SECONDS))
         cut_short = seconds < self.limit_seconds
         with self.open_tree(tree) as folder:
-            done = self.sandbox.run(self.command.argv, self.profile(folder), Limits(seconds))
+            if prepared:
+                prepared.link(folder)
+            profile = self.profile(folder, prepared)
+            done = self.sandbox.run(self.command.argv, profile, Limits(seconds))
         if done.timed_out and cut_short:
             # The budget ended it, not the code.
             self.deadline.check(REPORT_SECONDS + 1)
-        run = Run(tree, self._read(done, seconds), done)
-        self.runs.setdefault(tree, []).append(run)
+        return self._kept(Run(tree, self._read(done, seconds), done))
+
+    def _kept(self, run: Run) -> Run:
+        self.runs.setdefault(run.tree, []).append(run)
         return run
 
     def _read(self, done: Completed, seconds: float) -> Observed:
         return failures.observe(done, timeout_seconds=seconds, cannot_run=self.cannot_run)
 
-    def profile(self, folder: Path) -> Profile:
+    def profile(self, folder: Path, prepared: Prepared | None = None) -> Profile:
         """Return what the command sees in a private copy of a tree."""
+        env = QUIET | dict(self.surroundings.env)
+        if prepared:
+            paths = (env.get(PYTHON_PATH), prepared.env.get(PYTHON_PATH))
+            env = dict(prepared.env) | env
+            if any(paths):
+                env[PYTHON_PATH] = os.pathsep.join(path for path in paths if path)
         return Profile(
             tree=folder,
-            read_only=self.surroundings.read_only,
-            env=QUIET | dict(self.surroundings.env),
+            # What was installed goes first, so that its programs are found first.
+            read_only=(*(prepared.read_only if prepared else ()), *self.surroundings.read_only),
+            env=env,
             setup=self.command.setup,
         )
+
+
+def _unprepared(failed: Failed) -> Observed:
+    return Observed(State.UNTESTABLE, why=failed.why)
 
 
 def record(ledger: Ledger, run: Run, label: str) -> str:

@@ -12,10 +12,10 @@ from agents import case as cases
 from agents.builtin import measuring, payload
 from agents.builtin.goodrevision import Good
 from agents.builtin.measuring import Measured, Metric
-from agents.builtin.reproduction import Mark, Replays, mark
+from agents.builtin.reproduction import PYTHON_PATH, Mark, Replays, mark
 from agents.builtin.scene import Scene
 from agents.builtin.verdict import AtGood, Replayed
-from agents.builtin.workbench import PYTHON_PATH, Workbench
+from agents.builtin.workbench import Workbench
 from incidents.reports import Replaying
 
 PRESSURE, PROFILE = "HALON_PRESSURE", "HALON_PROFILE"

@@ -15,7 +15,8 @@ from agents import case as cases
 from agents import git, sandbox, workspace
 from agents.builtin import logs
 from agents.builtin.deadline import Deadline
-from agents.builtin.reproduction import Replays, Surroundings
+from agents.builtin.preparing import Preparing
+from agents.builtin.reproduction import PYTHON_PATH, Replays, Surroundings
 from agents.builtin.scene import Scene
 from agents.builtin.source import Source
 from agents.evidence import Ledger
@@ -25,7 +26,6 @@ ENGINE = "builtin"
 # A replay command says with these that it never reached the service: 2 as of usage, 125 as of git.
 REPLAY_CANNOT_RUN = frozenset({2, 125})
 REQUESTS = "HALON_REQUESTS"
-PYTHON_PATH = "PYTHONPATH"
 FIRST_LIMIT_SHARE = 0.1
 FIRST_LIMIT = (30.0, 300.0)
 
@@ -47,6 +47,7 @@ class Workbench:
     requests: Path | None = None
     suite: Replays | None = None
     recorded: Replays | None = None
+    preparing: Preparing | None = None
 
     def replays(
         self,
@@ -83,13 +84,19 @@ class Workbench:
             deadline=self.deadline,
             limit_seconds=min(high, max(low, self.deadline.seconds * FIRST_LIMIT_SHARE)),
             cannot_run=REPLAY_CANNOT_RUN if replay else frozenset(),
+            prepare=self.preparing.of if self.preparing else None,
         )
+
+    def close(self) -> None:
+        """Let go of what other runs may want to remove."""
+        if self.preparing:
+            self.preparing.close()
 
     def extend(self, deadline: Deadline) -> None:
         """Go on under another deadline, with everything that was replayed so far."""
         self.deadline = deadline
         replays = (self.scene.replays if self.scene else None, self.suite, self.recorded)
-        for one in replays:
+        for one in (*replays, self.preparing):
             if one is not None:
                 one.deadline = deadline
 
@@ -148,7 +155,7 @@ def opened(
         repository.head()
         with tempfile.TemporaryDirectory(prefix="run-", dir=folder) as private:
             Path(private).chmod(0o755)
-            yield Workbench(
+            bench = Workbench(
                 case=case,
                 sandbox=box,
                 repository=repository,
@@ -157,7 +164,23 @@ def opened(
                 ledger=Ledger(),
                 deadline=deadline,
                 folder=Path(private),
+                preparing=_preparing(case, box, repository, folder / "prepared", deadline),
             )
+            with contextlib.closing(bench):
+                yield bench
+
+
+def _preparing(
+    case: cases.Case,
+    box: sandbox.Sandbox,
+    repository: git.Repository,
+    folder: Path,
+    deadline: Deadline,
+) -> Preparing | None:
+    if case.prepare is None:
+        return None
+    where = folder.absolute()
+    return Preparing(box, repository, case.prepare, where, deadline, case.read_only, case.env)
 
 
 def need_command(case: cases.Case) -> cases.Command:

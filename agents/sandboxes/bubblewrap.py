@@ -18,7 +18,7 @@ INSIDE = "/run/halon"
 # An import, not a script: only an imported module is read from its compiled file.
 BOOT = f"import sys; sys.path.insert(0, {INSIDE!r}); import inside; inside.main()"
 ISOLATION = (
-    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net"),
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
     *("--unshare-cgroup-try", "--uid", "1000", "--gid", "1000", "--disable-userns"),
     *(
         "--as-pid-1",
@@ -53,7 +53,8 @@ class Bubblewrap:
 
 
 def _arguments(spec: dict[str, Any]) -> list[str]:
-    words = [*ISOLATION, "--ro-bind", "/usr", "/usr"]
+    words = [*ISOLATION, *([] if spec["network"] else ["--unshare-net"])]
+    words += ["--ro-bind", "/usr", "/usr"]
     for folder in commands.SYSTEM[1:]:
         words += _system(Path(folder))
     for path in spec["etc"]:

@@ -67,6 +67,8 @@ class Profile:
     env: Mapping[str, str] = field(default_factory=dict)
     # Started in this order, each ready before the next; a bare argv is a StandIn without port.
     setup: tuple[StandIn | tuple[str, ...], ...] = ()
+    # The host's network, for installing by the operator's word; what runs a revision has none.
+    network: bool = False
 
     def stand_ins(self) -> tuple[StandIn, ...]:
         """Give the setup with every bare argv made a StandIn."""

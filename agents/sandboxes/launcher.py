@@ -38,7 +38,7 @@ def start(spec: dict[str, Any], result: int) -> int:
     if os.geteuid() == 0 and spec["kind"] != "none":
         step_down(spec)
     if spec["kind"] == "namespaces":
-        walls.leave()
+        walls.leave(spec)
     alive, alive_writer = os.pipe()
     pid = os.fork()
     if pid:

@@ -4,6 +4,7 @@ Called by the variants. It decides what is visible inside; it must never list a 
 that the profile or the command does not need.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ FILES = (
     ("/etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
 )
+# In their place where the network is the host's: what names are asked of, and by which road.
+RESOLVING = ("/etc/hosts", "/etc/resolv.conf")
+ASKING = ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n")
 # The modes of a mount: a symbolic link is made anew, so that chains of links work as on the host.
 READ_ONLY, WRITABLE, LINK = "ro", "rw", "link"
 
@@ -92,13 +96,25 @@ def specification(
         # Of Halon's own: what the variant itself must be able to read as an unprivileged user.
         "own": [],
         "etc": [path for path in ETC if os.path.lexists(path)],
-        "files": list(FILES),
+        "files": _files(profile.network),
+        "network": profile.network,
         "tmp_bytes": TMP_BYTES,
         "processes": limits.processes,
         "total_memory": limits.total_memory_bytes,
         "scratch": ["/tmp", HOME, "/dev/shm"],  # noqa: S108 - inside the sandbox
         "most_files": limits.files,
     }
+
+
+def _files(network: bool) -> list[tuple[str, str]]:
+    """Give the files of /etc that are made up, or with the host's network taken over."""
+    if not network:
+        return list(FILES)
+    found = dict(FILES) | dict([ASKING])
+    for name in RESOLVING:
+        with contextlib.suppress(OSError):
+            found[name] = Path(name).read_text("utf-8", "replace")
+    return list(found.items())
 
 
 def resource_limits(limits: contract.Limits) -> dict[str, int]:

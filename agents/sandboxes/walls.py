@@ -19,7 +19,6 @@ NAMESPACES = (
     kernel.CLONE_NEWUSER
     | kernel.CLONE_NEWNS
     | kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWNET
     | kernel.CLONE_NEWIPC
     | kernel.CLONE_NEWUTS
     | kernel.CLONE_NEWCGROUP
@@ -46,10 +45,10 @@ CHANGES_1 = 0b1_1111_1111_0010  # write a file; remove or make anything
 REFER_2, TRUNCATE_3 = 1 << 13, 1 << 14
 
 
-def leave() -> None:
+def leave(spec: dict[str, Any]) -> None:
     """Enter new namespaces; the next fork is process 1 of its own world."""
     user, group = os.geteuid(), os.getegid()
-    kernel.unshare(NAMESPACES)
+    kernel.unshare(NAMESPACES if spec["network"] else NAMESPACES | kernel.CLONE_NEWNET)
     # Without "deny" an unprivileged process may not map a group.
     for name, text in (
         ("setgroups", "deny"),
@@ -61,7 +60,8 @@ def leave() -> None:
 
 def build(spec: dict[str, Any]) -> None:
     """Build the new root from `spec`, move into it, and give up everything that could undo it."""
-    kernel.bring_loopback_up()
+    if not spec["network"]:
+        kernel.bring_loopback_up()
     kernel.set_host_name("sandbox")
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     kernel.mount("tmpfs", STAGE, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=16m")

@@ -369,6 +369,23 @@ def test_the_host_cannot_be_reached_over_the_network(walled: sandbox.Sandbox, tr
     assert "Connection refused\nNetwork is unreachable\n" == done.stdout
 
 
+def test_with_the_operators_word_it_can_be_reached_and_nothing_else_opens(
+    walled: sandbox.Sandbox, tree: Path
+) -> None:
+    """What installs packages needs an index; its files, processes and rights stay as they were."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        code = (
+            "import os, pathlib, socket\n"
+            f"socket.create_connection(('localhost', {server.getsockname()[1]}), timeout=5)\n"
+            "words = pathlib.Path('/proc/self/status').read_text().split()\n"
+            "right = words[words.index('CapEff:') + 1]\n"
+            "print(right, os.path.exists('/etc/shadow'), os.getpid() < 9)"
+        )
+        done = walled.run([PY, "-c", code], sandbox.Profile(tree, network=True), LIMITS)
+
+    assert "0000000000000000 False True\n" == done.output
+
+
 def test_loopback_works_inside(walled: sandbox.Sandbox, tree: Path) -> None:
     code = (
         "import socket\n"

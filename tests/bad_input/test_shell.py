@@ -453,6 +453,7 @@ def test_wrong_usage_is_2(words: tuple[str, ...]) -> None:
         (b"[[service]]\nlogs = 'x'", "write a list"),
         (b'[[service]]\ntest = "pytest \'x"', "cannot be split into words"),
         (b"[[service]]\nprepare = ' '", "`prepare` is empty"),
+        (b"[[service]]\nprepare = {run = 'x', netwrok = true}", "did you mean `network`?"),
         (b"[other]", "there is no key `other`"),
     ],
 )

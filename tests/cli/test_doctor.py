@@ -15,14 +15,14 @@ from cli.finding import Finding, State, shown
 from incidents.settings import Settings, parse_services
 from incidents.store import Store
 from tests import repositories
-from tests.cli.plants import Up, halon
+from tests.cli.plants import Up, halon, here
 
 PASSWORD = "hunter2"
 
 
 def checks(place: Path, *, code: int, **env: str) -> dict[str, dict[str, Any]]:
     """Run the doctor in a folder and return its checks by their names."""
-    done = halon("doctor", "--json", env=Up(place, env).env, cwd=place)
+    done = here("doctor", "--json", env=Up(place, env).env, cwd=place)
     assert (code, "") == (done.returncode, done.stderr), done.stdout
     told = json.loads(done.stdout)
     assert told["ok"] is (code == 0)
@@ -291,6 +291,16 @@ def test_commands_are_split_without_a_shell(tmp_path: Path, service: dict[str, A
     found = look({**service, "prepare": "sh setup.sh"}, tmp_path)
 
     assert shutil.which("sh") == found["prepare `sh setup.sh`"].said
+
+
+@pytest.mark.parametrize(("network", "said"), [(False, "none"), (True, "it has the host's")])
+def test_what_installs_says_whether_it_has_a_network(
+    tmp_path: Path, service: dict[str, Any], network: bool, said: str
+) -> None:
+    prepare = {"run": "sh setup.sh", "network": network}
+    found = look({**service, "prepare": prepare}, tmp_path)["prepare's network"]
+
+    assert (State.NOTE, True) == (found.state, found.said.startswith(said))
 
 
 @pytest.mark.parametrize(
