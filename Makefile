@@ -29,7 +29,7 @@ up: $(RUNTIME) ## start Halon on this machine with the services of halon.toml
 	@$(BIN)/halon up $(ARGS)
 
 test: $(DEV) ## run the tests (at home, tests of a missing service are skipped)
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## check style, types and who imports whom; all of it, then fail if anything did
 	@status=0; \

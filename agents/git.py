@@ -58,8 +58,9 @@ class Repository:
         self.scratch = Path(tempfile.mkdtemp(prefix="halon-git-"))
         self._remove = weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
         gitplaces.make_private(self.scratch, self.common_dir, self.object_format)
-        # What never changes: a commit's tree and parents, by its full sha.
+        # What never changes: a commit's tree and parents, by its full sha, and what is a tree.
         self._seen: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._trees: set[str] = set()
         self._windows: dict[str, frozenset[str]] = {}
         self._verified_shas: dict[tuple[str, str], str] = {}
 
@@ -114,7 +115,11 @@ class Repository:
         """Give the sha of the tree of a commit, or of a tree itself."""
         if revision in self._seen:
             return self._seen[revision][0]
-        return self._verified(revision, "tree")
+        if revision in self._trees:
+            return revision
+        tree = self._verified(revision, "tree")
+        self._trees.add(tree)
+        return tree
 
     def head(self) -> str:
         """Give the sha of the commit that is checked out."""

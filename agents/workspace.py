@@ -22,6 +22,7 @@ SLOTS = 16
 # Paths per call of `rm`, far below the limit of an argument list.
 BATCH = 500
 MIRROR_SECONDS = 900.0
+SMALL = 5000  # files of a tree whose list is kept in memory
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SUBMODULE = "160000"
 
@@ -58,6 +59,7 @@ class Workspaces:
     def __init__(self, repository: git.Repository, folder: Path) -> None:
         self.repository = repository
         self.folder = folder.absolute()
+        self._contents: dict[str, Known] = {}  # by tree, whose files never change
 
     @contextlib.contextmanager
     def lease(self, tree: str, overlay: Mapping[str, bytes] | None = None) -> Iterator[Path]:
@@ -101,16 +103,24 @@ class Workspaces:
         if slot.tree.is_symlink() or not (slot.index.is_file() and slot.holds.is_file()):
             remove([slot.tree], self.folder)
             slot.index.unlink(missing_ok=True)
+        held = slot.holds.read_text() if slot.index.is_file() else ""
         # Gone until the slot is whole again: if we die half-way, the next user starts from nothing.
         slot.holds.unlink(missing_ok=True)
         (slot.folder / "index.lock").unlink(missing_ok=True)
         slot.tree.mkdir(exist_ok=True, mode=0o700)
         if slot.index.is_file():
-            remove(strangers(slot.tree, self._known(slot)), slot.tree)
+            remove(strangers(slot.tree, self._known(slot, held)), slot.tree)
         self._git(slot, "read-tree", "--reset", "-u", wanted)
         slot.holds.write_text(wanted)
 
-    def _known(self, slot: Slot) -> "Known":
+    def _known(self, slot: Slot, held: str) -> "Known":
+        """Return what belongs into a slot that holds a tree, by the index that put it there."""
+        known = self._contents.get(held) or self._listed(slot)
+        if held and len(known.files) <= SMALL:  # a hunt goes through many trees
+            self._contents[held] = known
+        return known
+
+    def _listed(self, slot: Slot) -> "Known":
         files: set[str] = set()
         folders: set[str] = set()
         for entry in self._git(slot, "ls-files", "-s", "-z").out.split(b"\0"):

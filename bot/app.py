@@ -20,12 +20,11 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from bot import recovery
+from bot import recovery, road
 from bot.commands import Commands
 from bot.gathering import Gathering
 from bot.hearing import Hearing
 from bot.journal import Journal
-from bot.once import Once
 from bot.poster import Poster
 from bot.settings import BotSettings
 from bot.slack import crew, place
@@ -45,7 +44,6 @@ from incidents.deliveries import Deliveries
 from incidents.effects import Effects
 from incidents.inbox import Inbox
 from incidents.knowledge import ActionItems, Costs
-from incidents.offers import Offers
 from incidents.people import Identities, Tokens, Voices
 from incidents.policy import Access
 from incidents.posts import Posts
@@ -148,19 +146,7 @@ def compose(
         told_in += (place.conversation(account.channel),)
     if telegram_account is not None:
         told_in += (telegram_account.conversation,)
-    commands = Commands(
-        incidents,
-        stages,
-        timeline,
-        approvals,
-        rollouts,
-        current,
-        store.now,
-        Once(inbox),
-        ActionItems(store),
-        Offers(store, access),
-        told_in,
-    )
+    commands = road.commands(store, access, key, current, told_in)
     slack = None
     if account is not None:
         slack = Slack(

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from bot import app as bot_app
+from bot import road
 from bot.commands import Commands
 from bot.settings import BotSettings
 from cli import folder as folders
@@ -58,8 +58,7 @@ def opened() -> Iterator[tuple[Office, Commands]]:
         # As in the war room: where people answer in a chat, the operator is one of them or nobody.
         chat = read(BotSettings, approval_key=key.hex()).chat_wanted
         access = Access(desk.services, chat, people.Identities(desk.store).all())
-        commands = bot_app.compose(desk.store, access, key, ()).commands
-        yield desk, commands
+        yield desk, road.commands(desk.store, access, key, lambda: access)
 
 
 def say(

@@ -4,6 +4,7 @@ Every process is asked for and ended by its own pid. Used by tests/cli.
 """
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 HALON = (sys.executable, "-P", "-m", "cli")
@@ -68,6 +71,31 @@ def halon(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.Comp
         timeout=60,
         check=False,
     )
+
+
+def here(*arguments: str, env: Mapping[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command line in this process: what its entry point does, without a start of Python.
+
+    For verbs that end at once and start nothing.
+    """
+    out, err, code, before = io.StringIO(), io.StringIO(), 0, dict(os.environ)
+    argv, sys.argv = sys.argv, ["halon", *arguments]
+    os.environ.clear()
+    os.environ.update(env)
+    try:
+        with (
+            contextlib.chdir(cwd),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            main.run()
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    finally:
+        sys.argv = argv
+        os.environ.clear()
+        os.environ.update(before)
+    return subprocess.CompletedProcess(["halon", *arguments], code, out.getvalue(), err.getvalue())
 
 
 @dataclass

@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from incidents.store import Store
-from tests.cli.plants import Up, halon
+from tests.cli.plants import Up, halon, here
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -19,8 +19,8 @@ def run(tmp_path: Path) -> Run:
     up = Up(tmp_path)
     up.write_services()
 
-    def command(*arguments: str) -> CompletedProcess[str]:
-        return halon(*arguments, env=up.env, cwd=tmp_path)
+    def command(*arguments: str, by: Run = here) -> CompletedProcess[str]:
+        return by(*arguments, env=up.env, cwd=tmp_path)
 
     return command
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
 def test_an_incident_opened_from_the_shell_is_listed_shown_and_verified(
     run: Run, tmp_path: Path
 ) -> None:
-    said = run("say", "/incident P0 checkout failing")
+    said = run("say", "/incident P0 checkout failing", by=halon)
     assert (0, True) == (said.returncode, "INC-1 is open as P0" in said.stdout), said.stderr
 
     assert "INC-1" in run("incident", "list").stdout
@@ -42,7 +42,7 @@ def test_an_incident_opened_from_the_shell_is_listed_shown_and_verified(
         hash_ = "UPDATE timeline_entry SET hash = 'another' WHERE sequence = 1"
         tx.connection.exec_driver_sql(hash_)
     store.close()
-    broken = run("incident", "verify", "INC-1")
+    broken = run("incident", "verify", "INC-1", by=halon)
     assert (3, "") == (broken.returncode, broken.stdout)
     assert "the chain breaks at entry 1" in broken.stderr
 

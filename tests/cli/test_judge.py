@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.plants import Up, halon
+from tests.cli.plants import Up, halon, here
 
 
 def write(tmp_path: Path, errors: int | None, requests: int = 600) -> Path:
@@ -33,7 +33,7 @@ def test_stdout_is_one_object_and_the_exit_is_0_whatever_it_says(
     tmp_path: Path, errors: int | None, result: str
 ) -> None:
     path = write(tmp_path, errors)
-    done = halon("judge", str(path), "--json", env=Up(tmp_path).env, cwd=tmp_path)
+    done = here("judge", str(path), "--json", env=Up(tmp_path).env, cwd=tmp_path)
 
     assert (0, "") == (done.returncode, done.stderr)
     answer = json.loads(done.stdout)

@@ -15,6 +15,9 @@ from tests.history.fault import Fault
 from tests.history.innocents import Innocent
 from tests.history.plan import Plan
 
+# Plugins of this Python that no project here uses, and that each of a hunt's runs would load again.
+LEAN = [f"-pno:{name}" for name in ("anyio", "timeout", "xdist", "xdist.looponfail")]
+
 
 @dataclass(frozen=True)
 class Exam:
@@ -61,6 +64,7 @@ def draw_exam(world: World, case: Fault | Innocent, plan: Plan, folder: Path) ->
             "-m",
             "pytest",
             "-q",
+            *LEAN,
             *rng.choice(([], ["-x"], ["-p", "no:cacheprovider"])),
             *point,
         ]

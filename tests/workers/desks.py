@@ -21,13 +21,14 @@ KEY = b"k" * 32
 
 
 class Ahead:
-    """The real time, and as much later as the test says."""
+    """The real time, or an earlier day to begin with, and as much later as the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, back: timedelta = timedelta()) -> None:
+        self.back = back
         self.by = timedelta()
 
     def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.by
+        return datetime.now(UTC) - self.back + self.by
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """A production that obeys at once: the files of a `halon host`, without its processes.
 
 The deployer `processes` and the monitor `accesslog` of the product talk to it as to a real host;
-tests/rollout runs those with a real one. Traffic flows all the time, counted by a clock.
+tests/rollout runs those with a real one. Traffic flows all the time, by the test's clock: where a
+test moves that on, what the users asked meanwhile stands in the log at once.
 """
 
 import hashlib
@@ -9,9 +10,10 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 LOOK_SECONDS = 0.005
 REPORT_SECONDS = 0.1
@@ -20,10 +22,17 @@ REPORT_SECONDS = 0.1
 class StandInHost:
     """Serves a folder from a thread; `errors` is the failing share per revision."""
 
-    def __init__(self, folder: Path, stable: str, per_second: float = 1000.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stable: str,
+        per_second: float = 1000.0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.per_second = per_second
+        self.clock = clock
         self.errors: dict[str, float] = {}
         self.obeying: dict[str, Any] = {
             "fence": 0,
@@ -33,8 +42,11 @@ class StandInHost:
             "weight": 0,
         }
         self._digest = ""
-        self._served = {"canary": 0.0, "stable": 0.0}
+        self._served_until = clock()
+        self._left = {"request": 0.0, "canary": 0.0}  # parts of one that are still to come
         self._failed = {"canary": 0.0, "stable": 0.0}
+        self._log: IO[str] | None = None
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="host")
 
@@ -47,25 +59,36 @@ class StandInHost:
         return str(self.obeying["stable"])
 
     def start(self) -> None:
+        self._log = (self.folder / "access.log").open("a", encoding="utf-8")
+        self._served_until = self.clock()
         self._report()
         self._thread.start()
 
     def end(self) -> None:
         self._over.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._log is not None:
+            self._log.close()
+
+    def catch_up(self) -> bool:
+        """Obey, and serve until now; return whether there was something new to obey."""
+        with self._lock:
+            changed = self._obey()
+            now = self.clock()
+            if self._log is not None:
+                self._log.write("".join(self._lines(self._served_until, now)))
+                self._log.flush()
+            self._served_until = now
+            return changed
 
     def _run(self) -> None:
-        last = reported = time.monotonic()
-        with (self.folder / "access.log").open("a", encoding="utf-8") as log:
-            while not self._over.wait(LOOK_SECONDS):
-                changed = self._obey()
-                clock = time.monotonic()
-                log.write("".join(self._lines((clock - last) * self.per_second)))
-                log.flush()
-                last = clock
-                if changed or clock - reported > REPORT_SECONDS:
-                    self._report()
-                    reported = clock
+        reported = time.monotonic()
+        while not self._over.wait(LOOK_SECONDS):
+            changed = self.catch_up()
+            if changed or time.monotonic() - reported > REPORT_SECONDS:
+                self._report()
+                reported = time.monotonic()
 
     def _obey(self) -> bool:
         try:
@@ -80,23 +103,23 @@ class StandInHost:
             self.obeying, self._digest = wanted, digest
         return True
 
-    def _lines(self, requests: float) -> list[str]:
-        now = datetime.now(UTC).isoformat()
-        lines = []
-        shares = {"canary": self.weight / 100, "stable": 1 - self.weight / 100}
-        for version, share in shares.items():
-            revision = self.obeying[version]
-            before = int(self._served[version])
-            self._served[version] += requests * share
-            for _ in range(int(self._served[version]) - before):
-                self._failed[version] += self.errors.get(str(revision), 0.0)
-                status = 200
-                if self._failed[version] >= 1:
-                    self._failed[version] -= 1
-                    status = 500
-                row = {"ts": now, "version": version, "status": status, "ms": 5.0}
-                lines.append(json.dumps(row) + "\n")
-        return [*lines, json.dumps({"ts": now, "beat": True}) + "\n"]
+    def _lines(self, since: datetime, until: datetime) -> list[str]:
+        self._left["request"] += (until - since).total_seconds() * self.per_second
+        count = int(self._left["request"])
+        self._left["request"] -= count
+        rows = [
+            self._request(since + (until - since) * (n + 1) / (count + 1)) for n in range(count)
+        ]
+        return [json.dumps(row) + "\n" for row in (*rows, {"ts": until.isoformat(), "beat": True})]
+
+    def _request(self, at: datetime) -> dict[str, Any]:
+        self._left["canary"] += self.weight / 100
+        version = "canary" if self._left["canary"] >= 1 else "stable"
+        self._left["canary"] %= 1
+        self._failed[version] += self.errors.get(str(self.obeying[version]), 0.0)
+        status = 500 if self._failed[version] >= 1 else 200
+        self._failed[version] %= 1
+        return {"ts": at.isoformat(), "version": version, "status": status, "ms": 5.0}
 
     def _report(self) -> None:
         def shown(name: str) -> dict[str, Any] | None:
@@ -104,7 +127,7 @@ class StandInHost:
             return {"revision": revision, "healthy": 2} if revision else None
 
         content = {
-            "at": datetime.now(UTC).isoformat(),
+            "at": self.clock().isoformat(),
             "running": True,
             "pid": os.getpid(),
             "fence": self.obeying["fence"],

@@ -36,6 +36,10 @@ from workers.office import Office
 from workers.traffic import Traffic
 
 LEASE = timedelta(seconds=15)
+# How far the clock is moved on between two ticks, and where it begins: a line of a log that comes
+# from after the machine's own time counts for nothing.
+STEP = timedelta(seconds=0.25)
+YESTERDAY = timedelta(days=1)
 FENCE = 1
 
 
@@ -76,6 +80,7 @@ class Rolling:
     incident: Incident
     id: str
     run: StageRun
+    step: timedelta = timedelta()  # none: production lives in real time
     traffic: Traffic = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,8 +117,16 @@ class Rolling:
             assert time.monotonic() < end, f"never {what}; is {self.state} after {self.told()}"
             with contextlib.suppress(errors.TemporaryFailure, errors.WrongState):
                 self.tick()  # as the controller: what failed is looked at again
-            time.sleep(0.05)
+            self.pass_()
         return self.state
+
+    def pass_(self) -> None:
+        """Let some time pass between two ticks."""
+        if not self.step:
+            time.sleep(0.05)
+            return
+        self.clock.by += self.step
+        self.host.catch_up()
 
     def until_ended(self) -> Outcome | None:
         """Tick, as the controller does, until the deploy run has ended; return how."""
@@ -185,13 +198,14 @@ def rolling(place: Place, *, bare: bool = True, **service: object) -> Iterator[R
     place.write_services(
         repository=str(where), deploy={"driver": "processes"}, owners=["@payments"], **service
     )
-    host = StandInHost(place.folder / "hosts" / "checkout", code.bad)
+    clock = Ahead(YESTERDAY)
+    host = StandInHost(place.folder / "hosts" / "checkout", code.bad, clock=clock)
     host.errors[code.bad] = 0.5
     host.start()
-    clock = Ahead()
     try:
         with place.opened(clock=clock) as desk:
             made = _planned(desk, code, host, clock)
+            made.step = STEP
             try:
                 yield made
             finally:

@@ -42,7 +42,7 @@ from rollout import watchdog
 from tests.workers import desks
 from tests.workers.desks import KEY, Ahead, Place, open_incident, voting
 from tests.workers.hosts import StandInHost
-from tests.workers.rollings import Code, broken
+from tests.workers.rollings import STEP, YESTERDAY, Code, broken
 from workers import contain, office, stages
 from workers.office import Office
 from workers.traffic import Traffic
@@ -206,7 +206,8 @@ class Scene:
         while not so():
             assert time.monotonic() < end, self.rollout(run)
             self.traffic.tick(f"R{run.id}", 1)
-            time.sleep(0.01)
+            self.clock.by += STEP
+            self.host.catch_up()
 
     def ended(self, run: StageRun) -> Outcome | None:
         """Tick until the run has ended and return how."""
@@ -233,7 +234,8 @@ def broken_production(place: Place) -> Iterator[Scene]:
     bare = place.root / "origin.git"
     code.repository.git("clone", "--quiet", "--bare", str(code.repository.path), str(bare))
     record = place.root / "deploys.jsonl"
-    now = datetime.now(UTC)
+    clock = Ahead(YESTERDAY)
+    now = clock()
     ran = {code.good: now - timedelta(hours=5), code.bad: now - timedelta(minutes=2)}
     rows = [{"at": at.isoformat(), "version": "stable", "revision": one} for one, at in ran.items()]
     record.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -243,10 +245,9 @@ def broken_production(place: Place) -> Iterator[Scene]:
         "changes": {"record": str(record)},
     }
     place.write_services(**settings)
-    host = StandInHost(place.folder / "hosts" / "checkout", code.bad)
+    host = StandInHost(place.folder / "hosts" / "checkout", code.bad, clock=clock)
     host.errors[code.bad] = 0.5
     host.start()
-    clock = Ahead()
     try:
         with place.opened(clock=clock) as desk:
             incident = open_incident(desk, severity=Severity.P0)
@@ -347,6 +348,7 @@ def test_a_no_is_noted_and_nothing_else_happens(scene: Scene) -> None:
 
 def test_silence_is_a_no(scene: Scene) -> None:
     run = scene.offered()
+    scene.host.per_second = 1.0  # nothing depends on what the users ask meanwhile
     scene.clock.by = timedelta(seconds=61)
     scene.desk.approvals.expire_due()
 
@@ -545,7 +547,7 @@ def test_an_emergency_offers_the_way_back_as_soon_as_a_deploy_lies_before_it(
 
 def test_an_emergency_without_a_deploy_before_it_waits_for_the_diagnosis(emergency: Scene) -> None:
     desk, number = emergency.desk, emergency.incident.number
-    desk.incidents.set_onset(number, datetime.now(UTC) + timedelta(minutes=40))
+    desk.incidents.set_onset(number, emergency.clock() + timedelta(minutes=40))
     run = emergency.run(Stage.CONTAIN)
 
     assert Outcome.REFUSED is run.outcome
@@ -554,7 +556,8 @@ def test_an_emergency_without_a_deploy_before_it_waits_for_the_diagnosis(emergen
 
 def test_ten_minutes_without_a_diagnosis_offer_it_all_the_same(emergency: Scene) -> None:
     number = emergency.incident.number
-    emergency.desk.incidents.set_onset(number, datetime.now(UTC) + timedelta(minutes=40))
+    emergency.desk.incidents.set_onset(number, emergency.clock() + timedelta(minutes=40))
+    emergency.host.per_second = 1.0  # nothing depends on what the users ask meanwhile
     emergency.clock.by = timedelta(minutes=10)
 
     assert Act.REDEPLOY is emergency.question(emergency.offered()).act

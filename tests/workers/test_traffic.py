@@ -75,6 +75,7 @@ def test_a_question_that_nobody_answers_ends_the_rollout(place: Place, swept_fir
     place.time_scale = 1.0  # an hour of the demo's short buckets would be half a million
     with rolling(place) as made:
         assert S.PLANNED is made.tick()
+        made.host.per_second = 1.0  # nothing depends on what the users ask meanwhile
         made.clock.by = timedelta(hours=1)
         if swept_first:
             assert 1 == len(made.desk.approvals.expire_due())
