@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 
 from incidents import models, reports, settings
-from incidents.knowledge import RoleCost
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class History:
     plan: reports.DeploymentPlan | None = None
     rollout: models.Rollout | None = None
     stage_times: tuple[reports.StageTime, ...] = ()
-    costs: tuple[RoleCost, ...] = ()
+    costs: tuple[models.RoleCost, ...] = ()
 
 
 @dataclass(frozen=True)

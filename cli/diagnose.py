@@ -28,7 +28,7 @@ from cli.asked import AsJson, Seconds, Which
 from cli.settings import read
 from incidents import errors, report_text, reports
 from incidents.redaction import Redactor
-from workers import engines
+from workers import vendors
 from workers.settings import WorkerSettings
 
 CANNOT_RUN = 3
@@ -102,20 +102,20 @@ class Thinking(Protocol):
 def _thinking(engine_name: str, sandbox_name: str, dollars: float, folder: Path) -> Thinking:
     """Return the engine that the options and the environment call for."""
     box = sandbox.choose(sandbox_name)
-    if engine_name == engines.BUILTIN:
+    if engine_name == vendors.BUILTIN:
         return Builtin(box, folder)
     settings = read(WorkerSettings).model_copy(update={"engine": engine_name})
-    if not engines.wants_claude(settings):
+    if not vendors.wants_claude(settings):
         return Builtin(box, folder)
     prices = Prices(settings.model_prices)
-    if engine_name == engines.CLAUDE:  # who asks for it by name wants to know why it cannot
+    if engine_name == vendors.CLAUDE:  # who asks for it by name wants to know why it cannot
         for model in (settings.model_strong, settings.model_fast):
             prices.check(model)
     key = settings.anthropic_api_key
     return Claude(
         box=box,
         folder=folder,
-        models=engines.models(settings),
+        models=vendors.models(settings),
         prices=prices,
         purse=Pocket(Decimal(str(dollars))),
         place=Place(folder / "transcripts", "shell"),

@@ -22,7 +22,7 @@ from cli.finding import Finding, fine, note, shown, wrong
 from incidents import errors, filesystem
 from incidents.settings import Settings
 from incidents.store import Store
-from workers import engines, jobs
+from workers import jobs, vendors
 from workers.settings import WorkerSettings
 
 GIT = (2, 38)  # `git merge-tree --write-tree`
@@ -190,7 +190,7 @@ def engine(settings: WorkerSettings) -> Finding:
     """Say which engine will speak, and whether it can count its money; no key is shown."""
     what = "engine"
     try:
-        claude = engines.wants_claude(settings)
+        claude = vendors.wants_claude(settings)
     except errors.BadSettings as error:
         return wrong(what, error.message, "Set ANTHROPIC_API_KEY, or HALON_ENGINE=auto.")
     if not claude:

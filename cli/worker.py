@@ -11,7 +11,7 @@ from agents import sandbox
 from cli.settings import read
 from incidents import crash, errors, walls
 from incidents.settings import load_services
-from workers import engines, jobs, keeper, office
+from workers import jobs, keeper, office, vendors
 from workers import worker as working
 from workers.settings import WorkerSettings
 
@@ -37,7 +37,7 @@ def worker(
     # RQ refuses a name that it thinks alive: in a container every life has the same host and pid.
     name = f"{office.owner_of(os.getpid()).replace(':', '-')}-{queue}-{secrets.token_hex(4)}"
     if settings.anthropic_api_key is not None:
-        engines.preload()  # before the fork, so that no stage waits for it
+        vendors.preload()  # before the fork, so that no stage waits for it
     connection = jobs.connect(settings.redis_url)
     with keeper.kept(_inbox_argv(settings, queue)) as keep:
         working.run(queue, connection, name, keep)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from sqlalchemy import func, select, update
 
 from incidents import errors, rows, schema, timeline
-from incidents.models import ActionItem, EntryKind, Evidence, KnownIncident, Person
+from incidents.models import ActionItem, EntryKind, Evidence, KnownIncident, Person, RoleCost
 from incidents.rows import value
 from incidents.store import Store, Tx
 from incidents.timeline import Draft
@@ -32,19 +32,6 @@ class Spent:
     cache_read: int = 0  # of tokens_in, those that a cache gave
     cache_write: int = 0  # and those that it took
     reference: str | None = None  # the same one again is the same bill
-
-
-@dataclass(frozen=True)
-class RoleCost:
-    """What one role of an incident cost on one engine."""
-
-    role: str
-    engine: str
-    questions: int
-    tokens_in: int
-    tokens_out: int
-    cache_read: int
-    dollars: Decimal
 
 
 class Costs:

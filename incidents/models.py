@@ -500,6 +500,19 @@ class ActionItem:
 
 
 @dataclass(frozen=True)
+class RoleCost:
+    """What one role of an incident cost on one engine."""
+
+    role: str
+    engine: str
+    questions: int
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    dollars: Decimal
+
+
+@dataclass(frozen=True)
 class KnownIncident:
     """A past incident that a fingerprint may match."""
 

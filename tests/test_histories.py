@@ -16,6 +16,8 @@ import pytest
 
 from tests import histories
 
+pytestmark = pytest.mark.slow
+
 HALON = Path(sys.executable).with_name("halon")
 KEYS = {"verdict", "culprit", "suspects", "hypotheses", "evidence", "gaps", "engine", "seconds"}
 LONGEST = 110  # seconds

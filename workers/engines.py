@@ -4,20 +4,15 @@ Called by `workers.stages` after a claim. Without a key, or for a service whose 
 model, it is the builtin engine; nothing below this file asks which one it got.
 """
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from agents import sandbox
 from agents.builtin.engine import Builtin
 from agents.claude import Claude, Place
 from agents.engine import Engine, Role
-from agents.model import Model, Tier
 from agents.prices import Prices
 from agents.transcript import Bill
-from incidents import errors
 from incidents.knowledge import Costs, Spent
 from incidents.models import StageRun
 from incidents.numbering import Numbers
@@ -25,10 +20,10 @@ from incidents.redaction import Redactor
 from incidents.settings import personal
 from incidents.stages import Claimed
 from incidents.steps import Steps
+from workers import vendors
 from workers.office import Office
 from workers.settings import WorkerSettings
 
-AUTO, BUILTIN, CLAUDE = "auto", "builtin", "claude"
 TRANSCRIPTS = "transcripts"
 
 
@@ -54,7 +49,7 @@ class IncidentPurse:
         usage = bill.usage
         spent = Spent(
             role=role.value,
-            engine=f"{CLAUDE} ({bill.model})",
+            engine=f"{vendors.CLAUDE} ({bill.model})",
             tokens_in=usage.input,
             tokens_out=usage.output,
             dollars=bill.dollars,
@@ -70,7 +65,7 @@ def choose(
 ) -> Engine:
     """Return the engine of a claimed run; raises BadSettings for settings that cannot work."""
     folder = desk.folder / "workspaces"
-    if not wants_claude(settings):
+    if not vendors.wants_claude(settings):
         return Builtin(box, folder)
     run = claimed.run
     purse = IncidentPurse(desk.costs, run, settings.incident_dollars, settings.monthly_dollars)
@@ -79,7 +74,7 @@ def choose(
     return Claude(
         box=box,
         folder=folder,
-        models=models(settings),
+        models=vendors.models(settings),
         prices=Prices(settings.model_prices),
         purse=purse,
         place=Place(desk.folder / TRANSCRIPTS / f"INC-{run.incident}", f"run-{run.id}"),
@@ -92,29 +87,3 @@ def choose(
         files=settings.agents,
         check=Steps(desk.store, run.id, run.fence).check,
     )
-
-
-def wants_claude(settings: WorkerSettings) -> bool:
-    """Tell whether the settings call for a model; raises BadSettings without a key for it."""
-    if settings.engine == CLAUDE and settings.anthropic_api_key is None:
-        raise errors.BadSettings(
-            "HALON_ENGINE=claude needs ANTHROPIC_API_KEY; set it, or leave HALON_ENGINE at auto."
-        )
-    return settings.engine != BUILTIN and settings.anthropic_api_key is not None
-
-
-def preload() -> Any:
-    """Load the vendor's client, which takes over a second: once, and only where it is used."""
-    return importlib.import_module("agents.messages_api")
-
-
-def models(settings: WorkerSettings) -> dict[Tier, Model]:
-    """Return the two models of the settings."""
-    make: Callable[..., Model] = preload().MessagesApi
-    key = settings.anthropic_api_key
-    secret = key.get_secret_value() if key else ""
-    names = {Tier.STRONG: settings.model_strong, Tier.FAST: settings.model_fast}
-    return {
-        tier: make(name, secret, settings.anthropic_base_url, settings.model_effort)
-        for tier, name in names.items()
-    }

@@ -9,6 +9,8 @@ import pytest
 
 from tests import repositories
 
+pytestmark = pytest.mark.slow
+
 HALON = (sys.executable, "-c", "from cli.main import app; app()")
 TEST = f"{sys.executable} -m pytest -q"
 SHOP = "def rate(country):\n    return {'DE': 490, 'AT': 690}[country]\n"

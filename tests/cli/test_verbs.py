@@ -16,12 +16,22 @@ def test_a_module_registers_the_verbs_of_the_table(module: str) -> None:
     assert verbs.MODULES[module] == tuple(group.commands)
 
 
-def test_a_small_verb_loads_nothing_of_the_processes() -> None:
+CHATS = {"slack_sdk", "telegram", "starlette", "PIL"}
+
+
+@pytest.mark.parametrize(
+    ("verb", "without"),
+    [
+        ("judge", {"bot", "workers", "sqlalchemy", "rq", *CHATS}),
+        ("diagnose", {"bot", "sqlalchemy", "rq", "anthropic", *CHATS}),
+        ("say", {"alembic", "rq", "anthropic", *CHATS}),
+    ],
+)
+def test_a_verb_loads_nothing_that_it_does_not_need(verb: str, without: set[str]) -> None:
     """A person waits for each start, and a process keeps what it has loaded."""
     typed = (
-        "import sys\nfrom cli.main import app\n"
-        "app(['judge', '--help'], standalone_mode=False)\n"
-        "print(*sorted({'bot', 'workers', 'sqlalchemy', 'rq', 'starlette'} & set(sys.modules)))"
+        f"import sys\nfrom cli.main import app\napp(['{verb}', '--help'], standalone_mode=False)\n"
+        f"print(*sorted({without!r} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", typed], capture_output=True, text=True, check=True, timeout=60

@@ -14,6 +14,8 @@ from incidents import crash
 from tests.flows import life, system
 from tests.flows.life import Chapter, Image, Life, World
 
+pytestmark = pytest.mark.slow
+
 # Points that no stage of this version passes, and the test that kills there.
 ELSEWHERE = {
     "effect.before": "tests/incidents/test_steps.py",

@@ -22,6 +22,8 @@ from incidents.models import Verdict
 from tests.demo import revisions
 from tests.demo.production import Production
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 2, 2, 10, tzinfo=UTC)
 REQUESTS = 120
 PROVIDER = ("-m", "demo.payment", "--port", "0", "--latency-ms", "0")

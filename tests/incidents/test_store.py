@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 from sqlalchemy.exc import StatementError
 
@@ -17,7 +18,7 @@ from incidents import errors, schema
 from incidents.knowledge import Spent
 from incidents.models import Stage
 from incidents.service import Incidents
-from incidents.store import Store
+from incidents.store import MIGRATIONS, Store, versions
 from tests.incidents.builders import START, World, opening
 
 
@@ -26,6 +27,13 @@ def test_the_migrations_make_exactly_the_schema_of_the_code(store: Store) -> Non
         context = MigrationContext.configure(tx.connection, opts={"compare_type": True})
 
         assert [] == compare_metadata(context, schema.METADATA)
+
+
+def test_the_files_of_the_migrations_are_named_as_alembic_chains_them() -> None:
+    """The store knows the newest schema by these names, without loading Alembic."""
+    chained = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+
+    assert [one.revision for one in chained] == list(reversed(versions()))
 
 
 def test_the_schema_goes_down_to_nothing_and_up_again(empty_database: str) -> None:

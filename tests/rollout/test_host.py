@@ -12,6 +12,8 @@ import pytest
 
 from tests.rollout.production import ROOT, Load, Production, alive, kill, until
 
+pytestmark = pytest.mark.slow
+
 
 def test_ten_percent_is_exactly_ten_of_a_hundred(production: Production) -> None:
     old, new = production.revision("old"), production.revision("new")

@@ -47,6 +47,8 @@ from workers import contain, office, stages
 from workers.office import Office
 from workers.traffic import Traffic
 
+pytestmark = pytest.mark.slow
+
 LEASE = timedelta(seconds=60)
 ONSET = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 

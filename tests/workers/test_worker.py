@@ -22,6 +22,8 @@ from tests.workers.conftest import Server
 from tests.workers.desks import Place, open_incident
 from workers import jobs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def worker(place: Place, redis_server: Server, connection: Redis) -> Iterator[int]:

@@ -13,6 +13,8 @@ from incidents import errors, reports
 from incidents.models import Verdict
 from tests.agents.builtin.conftest import PYTEST, SHOP, TEST, Shop, edited
 
+pytestmark = pytest.mark.slow
+
 BROKEN = ('RATES = {"DE": 490, "AT": 690}', 'RATES = {"DE": 490}')
 FLAKY = """\
 import os

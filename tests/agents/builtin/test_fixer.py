@@ -18,6 +18,8 @@ from incidents.models import Verdict
 from tests import repositories
 from tests.agents.builtin.conftest import SHOP, Shop
 
+pytestmark = pytest.mark.slow
+
 AT = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 CHECK = cases.Command((sys.executable, "check.py"))
 LOAD = cases.Command((sys.executable, "load.py"))

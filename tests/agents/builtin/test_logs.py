@@ -14,6 +14,8 @@ import pytest
 from agents.builtin import logs, tallies
 from agents.builtin.onset import OnsetKind
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 TRACE = (

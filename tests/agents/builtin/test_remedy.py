@@ -13,6 +13,8 @@ from incidents.models import Verdict
 from incidents.reports import RemedyKind
 from tests.agents.builtin.conftest import SHOP, TEST, Shop, edited
 
+pytestmark = pytest.mark.slow
+
 BROKEN = ('RATES = {"DE": 490, "AT": 690}', 'RATES = {"DE": 490}')
 
 

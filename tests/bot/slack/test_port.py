@@ -16,7 +16,7 @@ from incidents.models import Incident, Severity
 from tests.bot.slack.desks import Outbound, key_of, whole_life
 from tests.slack_faults import DONE_ANYWAY, Fault, once, some
 
-pytestmark = pytest.mark.service
+pytestmark = [pytest.mark.service, pytest.mark.slow]
 
 ASKED = Message(
     headline="Grow to 50 %?",
