@@ -36,7 +36,7 @@ class Limits:
     """
 
     seconds: float = 120.0
-    full_records: int = 20_000
+    full_records: int = 12_000
     templates: int = 2000
     requests: int = 50
     unpacked: int = 4 * 1024**3
