@@ -99,6 +99,11 @@ class _Frame:
     end: datetime
     highest: float
 
+    @property
+    def clock(self) -> str:
+        """How times are written: to the second where minutes would not tell two moments apart."""
+        return "%H:%M:%S" if self.end - self.start < timedelta(minutes=10) else "%H:%M"
+
     def x(self, at: datetime) -> float:
         share = (at - self.start) / (self.end - self.start)
         return self.left + (self.right - self.left) * min(1.0, max(0.0, share))
@@ -237,12 +242,11 @@ def _grid(frame: _Frame) -> Iterable[Part]:
 
 
 def _times(frame: _Frame) -> Iterable[Part]:
-    shape = "%H:%M:%S" if frame.end - frame.start < timedelta(minutes=10) else "%H:%M"
     y = frame.bottom + 16
     middle = frame.start + (frame.end - frame.start) / 2
     for at, anchor in ((frame.start, "start"), (middle, "middle"), (frame.end, "end")):
         zone = " UTC" if at is frame.end else ""
-        text = f"{at.astimezone(UTC):{shape}}{zone}"
+        text = f"{at.astimezone(UTC):{frame.clock}}{zone}"
         yield Words((frame.x(at), y), text, Ink.FAINT, 11, anchor)
 
 
@@ -274,7 +278,7 @@ def _marked(frame: _Frame, marks: Sequence[Mark], phases: Sequence[Phase]) -> It
             continue
         x = frame.x(mark.at)
         earlier = mark.at < frame.start
-        label = f"{mark.kind.value} {mark.at.astimezone(UTC):%H:%M}"
+        label = f"{mark.kind.value} {mark.at.astimezone(UTC):{'%H:%M' if earlier else frame.clock}}"
         label += _after(mark, phases)
         if not earlier:
             yield Stroke(((x, frame.top), (x, frame.bottom)), Ink.MARK, 1.4)

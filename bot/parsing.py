@@ -239,8 +239,7 @@ def _other(verb: Verb, words: list[str], thread: str | None) -> Command | Misund
     if verb is Verb.APPROVE and text.lower() not in ("", *OFFERS):
         # "approve not yet" is no yes.
         return Misunderstood(
-            f"{verb.value!r} takes no further words but {' and '.join(OFFERS)}, so nothing was "
-            "done.",
+            f"{verb.value!r} takes no further words but {', '.join(OFFERS)}, so nothing was done.",
             usage.example,
         )
     if text and not usage.words:

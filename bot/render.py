@@ -171,7 +171,9 @@ def _buttons(block: str, reference: str) -> list[Button]:
     for line in block.splitlines():
         if line.strip():
             command, label, tone = (part.strip() for part in line.split("|"))
-            found.append(Button(label, Verb(command).value, reference, Tone(tone)))
+            verb, _, word = command.partition(" ")  # "approve longer" takes another plan
+            named = f"{Verb(verb).value} {word}".strip()
+            found.append(Button(label, named, reference, Tone(tone)))
     return found
 
 

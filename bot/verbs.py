@@ -158,7 +158,7 @@ USAGE: dict[Verb, Usage] = {
     Verb.HELP: Usage("[WORD]", "this list, or one line of it", "/incident help", incident=False),
 }
 
-OFFERS = ("longer", "larger")
+OFFERS = ("longer", "larger", "replayed")
 ALIASES: dict[str, Verb] = {
     "acknowledge": Verb.ACK,
     "claim": Verb.OWN,

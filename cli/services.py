@@ -145,7 +145,7 @@ def production(service: Service, folder: Path) -> Iterator[Finding]:
         return
     what = f"{service.name}: deploy by {service.deploy.driver}"
     if why := wiring.EXPERIMENTAL.get(service.deploy.driver):
-        mend = "Try it on a service that nobody misses, and read docs/argo.md."
+        mend = f"Try it on a service that nobody misses; read docs/{service.deploy.driver}.md."
         yield note(f"{what}, which is young", f"experimental: {why}", mend)
     try:
         seen = wiring.deployer(service, folder).observe()

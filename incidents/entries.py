@@ -95,11 +95,15 @@ def phase(
     left: timedelta | None,
     gate: Json,
     following: str,
+    replayed: Sequence[Bucket] = (),
 ) -> Draft:
     """How a phase stands; one message per phase, edited while it bakes.
 
-    `buckets` are this phase's; `gate` is the judge's answer in the JSON form of `halon judge`.
+    `buckets` are this phase's; `gate` is the judge's answer in the JSON form of `halon judge`;
+    `replayed` are the counts of Halon's own requests, which are told apart.
     """
+    both = (Version.CANARY, Version.STABLE)
+    apart = {version.value: _counts(replayed, version) for version in both} if replayed else None
     return Draft(
         EntryKind.PHASE,
         {
@@ -109,6 +113,7 @@ def phase(
             "left_seconds": None if left is None else left.total_seconds(),
             "canary": _counts(buckets, Version.CANARY),
             "stable": _counts(buckets, Version.STABLE),
+            "replayed": apart,
             "gate": gate,
             "next": following,
         },

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Table, func, literal, or_, select, update
 
 from incidents import approvals, effects, errors, mac, rows, schema, stages, timeline
 from incidents.models import MACHINE, Act, Bucket, Json, Person, Rollout, RolloutState
@@ -18,7 +18,7 @@ from incidents.rows import value
 from incidents.store import Store, Tx
 from incidents.timeline import Draft
 
-_R, _E, _B = schema.rollout, schema.rollout_event, schema.bucket
+_R, _E = schema.rollout, schema.rollout_event
 REQUESTS = (Act.HOLD, Act.TAKE_BACK)
 # What a tick may not change: who it belongs to, and what people asked for meanwhile.
 FIXED = (
@@ -169,22 +169,36 @@ class Rollouts:
 
     def add_buckets(self, rollout_id: str, buckets: Sequence[Bucket]) -> None:
         """Store counts; a bucket of the same version and start replaces the earlier reading."""
+        self._add(schema.bucket, rollout_id, buckets)
+
+    def buckets(self, rollout_id: str) -> list[Bucket]:
+        """Return the counts in order of start, canary before stable."""
+        return self._stored(schema.bucket, rollout_id)
+
+    def add_replayed(self, rollout_id: str, buckets: Sequence[Bucket]) -> None:
+        """Store counts of replayed requests, apart from those of users."""
+        self._add(schema.replayed_bucket, rollout_id, buckets)
+
+    def replayed(self, rollout_id: str) -> list[Bucket]:
+        """Return the counts of replayed requests in order of start."""
+        return self._stored(schema.replayed_bucket, rollout_id)
+
+    def _add(self, table: Table, rollout_id: str, buckets: Sequence[Bucket]) -> None:
         with self._store.write() as tx:
             for bucket in buckets:
                 row = asdict(bucket)
                 where = (
-                    _B.c.rollout == rollout_id,
-                    _B.c.version == bucket.version,
-                    _B.c.start == bucket.start,
+                    table.c.rollout == rollout_id,
+                    table.c.version == bucket.version,
+                    table.c.start == bucket.start,
                 )
-                if not tx.change(update(_B).where(*where).values(**row)):
-                    tx.run(_B.insert().values(**row, rollout=rollout_id))
+                if not tx.change(update(table).where(*where).values(**row)):
+                    tx.run(table.insert().values(**row, rollout=rollout_id))
 
-    def buckets(self, rollout_id: str) -> list[Bucket]:
-        """Return the counts in order of start, canary before stable."""
+    def _stored(self, table: Table, rollout_id: str) -> list[Bucket]:
         with self._store.read() as tx:
-            where = select(_B).where(_B.c.rollout == rollout_id)
-            found = tx.run(where.order_by(_B.c.start, _B.c.version)).all()
+            where = select(table).where(table.c.rollout == rollout_id)
+            found = tx.run(where.order_by(table.c.start, table.c.version)).all()
         return [rows.bucket(row) for row in found]
 
 

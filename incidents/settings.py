@@ -162,6 +162,12 @@ class MonitorTable(Table):
     source: str = "accesslog"
 
 
+class ReplayTable(Table):
+    """Read-only requests that may be asked of both versions where traffic is thin."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
 class DeliveryTable(Table):
     """How the fix reaches the release branch."""
 
@@ -202,6 +208,7 @@ class Service(Table):
     deploy: Deploy | None = None
     monitor: MonitorTable | None = None
     delivery: DeliveryTable | None = None
+    replay: ReplayTable | None = None
     load: Reproduce | None = None  # work under which good and bad revisions are compared
     captures: Captures = Captures()
     mitigations: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")], Mitigation] = (

@@ -8,8 +8,6 @@ Standard library only.
 
 import json
 import os
-import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ from pathlib import Path
 if __name__ == "__main__":  # as a script with -I, nothing but the standard library is in reach
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from rollout import kubectl
 from rollout.argo_state import (
     PLACE,
     Json,
@@ -35,9 +34,7 @@ from rollout.argo_state import (
 )
 
 OK, FAILED, RETRY = 0, 1, 75
-TRIES = 5  # of a change that somebody else's change overtook
 POLL_SECONDS = 0.2
-KUBECTL_SECONDS = 15.0
 HASH = "rollouts-pod-template-hash"
 
 
@@ -47,6 +44,9 @@ class Argo:
     def __init__(self, target: Target, variables: Mapping[str, str]) -> None:
         self._target = target
         self._set = variables
+        self._kubectl = kubectl.Kubectl(
+            tuple(target.kubectl), target.namespace, target.kubeconfig, target.context
+        )
 
     # --- the hooks
 
@@ -163,21 +163,7 @@ class Argo:
         self._change(f"{self._target.path}/status", change)
 
     def _change(self, path: str, change: Callable[[Json], bool]) -> None:
-        """Read, change and write with the version that was read; overtaken: once more."""
-        for _ in range(TRIES):
-            rollout = self.rollout()
-            if not change(rollout):
-                return
-            try:
-                # Unasked, kubectl 1.20 would fetch the cluster's whole schema before a raw write.
-                words = ("replace", "--validate=false", "--raw", path, "-f", "-")
-                self._kubectl(*words, given=json.dumps(rollout))
-            except NotDone as error:
-                if not re.search(r"\bconflict\b|has been modified", str(error), re.IGNORECASE):
-                    raise
-            else:
-                return
-        raise NotDone(f"Rollout {self._target.rollout} was changed by others {TRIES} times.")
+        self._kubectl.change(self.rollout, path, change)
 
     # --- seeing
 
@@ -207,12 +193,12 @@ class Argo:
 
     def rollout(self) -> Json:
         """Return the Rollout as the cluster has it."""
-        return self._json("get", "rollouts.argoproj.io", self._target.rollout)
+        return self._kubectl.get("rollouts.argoproj.io", self._target.rollout)
 
     def _replica_sets(self, rollout: Json) -> dict[str, Json]:
         labels = (rollout["spec"].get("selector") or {}).get("matchLabels") or {}
         chosen = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-        found = self._json("get", "replicasets.apps", "-l", chosen)
+        found = self._kubectl.get("replicasets.apps", "-l", chosen)
         mine = str(rollout["metadata"].get("uid") or "")
         return {
             str(one["metadata"].get("labels", {}).get(HASH, "")): one
@@ -243,40 +229,6 @@ class Argo:
     def _steps_are(self, rollout: Json) -> None:
         if wrong := problems(rollout, (10, 50, 100)):
             raise NotDone(" ".join(wrong), again=False)
-
-    # --- kubectl
-
-    def _json(self, *words: str) -> Json:
-        said = self._kubectl(*words, "-o", "json")
-        try:
-            content = json.loads(said)
-        except ValueError as error:
-            raise NotDone(f"kubectl printed no JSON: {said[:80]!r}.") from error
-        if not isinstance(content, dict):
-            raise NotDone("kubectl printed no JSON object.")
-        return content
-
-    def _kubectl(self, *words: str, given: str | None = None) -> str:
-        target, more = self._target, [f"--request-timeout={KUBECTL_SECONDS:.0f}s"]
-        more += [f"--kubeconfig={target.kubeconfig}"] if target.kubeconfig else []
-        more += [f"--context={target.context}"] if target.context else []
-        # A raw address names its namespace itself.
-        more += [] if "--raw" in words else [f"--namespace={target.namespace}"]
-        try:
-            done = subprocess.run(
-                [*target.kubectl, *words, *more],
-                input=given,
-                capture_output=True,
-                text=True,
-                timeout=2 * KUBECTL_SECONDS,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NotDone(f"kubectl cannot be run: {error}.") from error
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
-            raise NotDone(f"kubectl: {lines[-1][:400]}")
-        return done.stdout
 
 
 def main(arguments: list[str], variables: Mapping[str, str]) -> int:

@@ -4,21 +4,14 @@ Used by `rollout.argo` and by preflight. Pure; knows the fields of `argoproj.io/
 one strategy that Halon can steer. Standard library only.
 """
 
-import re
 from dataclasses import dataclass, field
-from typing import Any
 
-PLACE = "{revision}"
+from rollout import kubectl
+from rollout.kubectl import PLACE as PLACE
+from rollout.kubectl import Json as Json
+from rollout.kubectl import NotDone as NotDone
+
 STEPS = ("setWeight", "pause", "setCanaryScale")
-Json = dict[str, Any]
-
-
-class NotDone(Exception):
-    """It could not be done; `again`: it may be tried again."""
-
-    def __init__(self, text: str, *, again: bool = True) -> None:
-        super().__init__(text)
-        self.again = again
 
 
 @dataclass(frozen=True)
@@ -35,11 +28,7 @@ class Target:
 
     def revision(self, image: str | None) -> str | None:
         """Return the revision in an image's name; the name itself when it is not of ours."""
-        if image is None:
-            return None
-        before, _, after = self.image.partition(PLACE)
-        found = re.fullmatch(f"{re.escape(before)}([0-9A-Za-z._-]+?){re.escape(after)}", image)
-        return found[1] if found else image
+        return kubectl.revision_in(image, self.image)
 
     @property
     def path(self) -> str:
@@ -105,12 +94,7 @@ def problems(rollout: Json, phases: tuple[int, ...]) -> list[str]:
     if not canary.get("trafficRouting"):
         found.append("Without trafficRouting Argo's weights are only numbers of pods.")
     steps = canary.get("steps") or []
-    strange = [
-        word
-        for step in steps
-        for word in step
-        if word not in ("setWeight", "pause", "setCanaryScale")
-    ]
+    strange = [word for step in steps for word in step if word not in STEPS]
     if strange:
         found.append(f"Steps may be setWeight, pause and setCanaryScale, not {strange[0]}.")
     if any((step.get("pause") or {}).get("duration") for step in steps if "pause" in step):
@@ -163,11 +147,8 @@ def weight_of(rollout: Json) -> int | None:
 
 def container_of(rollout: Json, target: Target) -> Json:
     """Return the container whose image is exchanged, to be changed in place."""
-    found: list[Json] = rollout["spec"]["template"]["spec"]["containers"]
-    for one in found:
-        if one.get("name") == target.container:
-            return one  # the object itself, since callers change it in place
-    raise NotDone(f"The Rollout has no container {target.container!r}.", again=False)
+    found: Json = rollout["spec"]["template"]["spec"]
+    return kubectl.container_of(found, target.container)
 
 
 def image_of(pod: Json, container: str) -> str | None:

@@ -39,6 +39,7 @@ class Scene:
     last_tick: datetime | None = None  # of any controller, for this rollout
     watchdog_acted: bool = False
     source_failing_since: datetime | None = None
+    replayed: tuple[Bucket, ...] = ()  # Halon's own requests, where the plan has them
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,15 @@ def _judge(
         latched=rollout.latched,
         source_failing=failing is not None and scene.now - failing > timing.gap,
     )
-    return gate.judge(scene.buckets, gates, planned_buckets(plan.phases), look)
+    planned = planned_buckets(plan.phases)
+    users = gate.judge(scene.buckets, gates, planned, look)
+    if not scene.replayed:
+        return users
+    # As many are asked of either version, and their answers tell no errors apart.
+    even = replace(look, weight=50, source_failing=False)
+    return gate.joined(
+        users, gate.judge(scene.replayed, replace(gates, new_errors=False), planned, even)
+    )
 
 
 def see(
@@ -381,6 +390,8 @@ def _why(rollout: Rollout, what: _Seeing, following: PhasePlan | None) -> str:
     if what.seen in (Seen.FAIL, Seen.FAIL_BETTER) and what.report is not None:
         failed = [g for g in what.report.gates if g.result is Result.FAIL]
         words += [f"{line.name}: {line.detail}" for line in failed] or ["failed at an earlier look"]
+    if what.report is not None and what.report.replayed and what.report.result is Result.PASS:
+        words.append("on replayed requests, since users' own are too few")
     if what.seen in (Seen.THIN, Seen.OVER) and what.report is not None:
         words.append(what.report.reason.value)
         if what.report.missing_requests:

@@ -69,13 +69,17 @@ class GateLine:
 
 @dataclass(frozen=True)
 class GateReport:
-    """The verdict; `better`: the canary has fewer errors than stable, with evidence."""
+    """The verdict; `better`: the canary has fewer errors than stable, with evidence.
+
+    `replayed`: it rests on requests that Halon itself replayed, since users' are too few.
+    """
 
     result: Result
     reason: Reason
     missing_requests: int | None
     gates: tuple[GateLine, ...]
     better: bool = False
+    replayed: bool = False
 
 
 @dataclass(frozen=True)

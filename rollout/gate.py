@@ -6,6 +6,7 @@ rollout can be replayed. Missing data is never read as zero; what was not measur
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from incidents.models import Bucket, Result
@@ -48,6 +49,25 @@ def judge(
         return GateReport(Result.PASS, Reason.PASSED, None, lines, better)
     reason, missing = _why_open(open_ones)
     return GateReport(Result.INCONCLUSIVE, reason, missing, lines, better)
+
+
+def joined(users: GateReport, replayed: GateReport) -> GateReport:
+    """Return the verdict over users' requests beside that over replayed ones, never their sum.
+
+    A FAIL of either counts. Replayed requests stand in for users' only where nothing but more of
+    those is missing: nothing that users met may speak against it.
+    """
+    named = [replace(line, name=f"{line.name}, replayed") for line in replayed.gates]
+    both = replace(users, gates=(*users.gates, *named))
+    if users.result is Result.FAIL:
+        return both
+    if replayed.result is Result.FAIL:
+        told = replace(both, result=Result.FAIL, reason=replayed.reason, missing_requests=None)
+        return replace(told, replayed=True)
+    if replayed.result is Result.PASS and users.reason is Reason.LOW_TRAFFIC:
+        told = replace(both, result=Result.PASS, reason=Reason.PASSED, missing_requests=None)
+        return replace(told, replayed=True)
+    return both
 
 
 def _why_open(findings: Sequence[Finding]) -> tuple[Reason, int | None]:

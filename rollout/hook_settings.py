@@ -11,6 +11,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rollout import hooks, steering
+from rollout.kubectl import PLACE
 
 Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 # The watchdog gives a way back 90 s, and promoting must end within the lease of 90 s.
@@ -60,6 +61,31 @@ class HookSettings(BaseModel):
             folder=str(self.cwd),
             missing=tuple(name for name in self.environment if name not in os.environ),
         )
+
+
+class KubernetesSettings(BaseModel):
+    """How a cluster is reached, and how its images name a revision."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    container: str  # whose image is exchanged
+    image: str  # "registry.example/shop:{revision}", with the whole commit id
+    namespace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    kubectl: Argv = ("kubectl",)  # 1.20 or newer
+    kubeconfig: Path | None = None  # where not ~/.kube/config
+    context: str = ""
+
+    @field_validator("image")
+    @classmethod
+    def _names_a_revision(cls, value: str) -> str:
+        if value.count(PLACE) != 1:
+            raise ValueError(f"must contain {PLACE} once")
+        return value
+
+    @property
+    def config(self) -> str:
+        """The path of the kubeconfig as text; "" for kubectl's own."""
+        return str(self.kubeconfig.absolute()) if self.kubeconfig else ""
 
 
 class HAProxySettings(BaseModel):

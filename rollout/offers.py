@@ -1,8 +1,8 @@
 """What else can be planned where the traffic is too thin for a verdict in time.
 
 Called by `rollout.plan`. Pure: the phases that were planned and the traffic come in, other phases
-come out. A person takes one with `/incident approve longer` or `larger` before anything moves;
-nothing is changed by itself.
+come out. A person takes one with `/incident approve longer` (or `larger`, `replayed`) or a button
+before anything moves; nothing is changed by itself.
 """
 
 from collections.abc import Callable
@@ -10,15 +10,21 @@ from math import ceil
 
 from incidents.reports import Offer, PhasePlan
 
-LONGER, LARGER = "longer", "larger"
+LONGER, LARGER, REPLAYED = "longer", "larger", "replayed"
 ROOM = 1.2  # of the expected time: half of the rollouts need more than it
 LONGEST = 3600.0  # nobody watches a canary of 10 % for more than an hour at 2 a.m.
 
 
 def offers(
-    phases: tuple[PhasePlan, ...], needed: int, requests_per_minute: float | None
+    phases: tuple[PhasePlan, ...],
+    needed: int,
+    requests_per_minute: float | None,
+    replay: float | None = None,
 ) -> tuple[Offer, ...]:
-    """Return the plans with which a verdict comes in time; `needed` requests to the canary."""
+    """Return the plans with which a verdict comes in time; `needed` requests to the canary.
+
+    `replay`: how many read-only requests per minute may be replayed at each version.
+    """
     if not requests_per_minute:
         return ()
 
@@ -27,7 +33,12 @@ def offers(
 
     if seconds(phases[0]) <= phases[0].bake_seconds:
         return ()
-    return tuple(filter(None, (_longer(phases, seconds(phases[0])), _larger(phases, seconds))))
+    found = (
+        _longer(phases, seconds(phases[0])),
+        _larger(phases, seconds),
+        _replayed(phases, needed, replay),
+    )
+    return tuple(filter(None, found))
 
 
 def _longer(phases: tuple[PhasePlan, ...], expected: float) -> Offer | None:
@@ -45,6 +56,13 @@ def _larger(phases: tuple[PhasePlan, ...], seconds: Callable[[PhasePlan], float]
             text = f"{phase.percent} % as the first step instead of {phases[0].percent} %"
             return Offer(name=LARGER, text=text, phases=phases[place:])
     return None
+
+
+def _replayed(phases: tuple[PhasePlan, ...], needed: int, per_minute: float | None) -> Offer | None:
+    if not per_minute or needed / per_minute * 60 > phases[0].bake_seconds:
+        return None
+    text = f"{per_minute:.0f} GET and HEAD requests per minute replayed at each version"
+    return Offer(name=REPLAYED, text=f"{text}, counted apart from users'", phases=phases)
 
 
 def _minutes(phase: PhasePlan) -> str:

@@ -190,7 +190,7 @@ def estimate_traffic(
     else:
         text += (
             f", longer than the bake of {_spoken(first.bake_seconds)}: bake longer, start with a "
-            "larger step, or send read-only requests meanwhile (replay some) that harm nobody."
+            "larger step, or have read-only requests replayed meanwhile ([service.replay])."
         )
     return Traffic(needed, typical, seconds, enough, text)
 
@@ -222,6 +222,7 @@ def build_plan(
     rollback_command: str,
     engine: str = "builtin",
     checklist: tuple[Check, ...] = (),
+    replay: float | None = None,
 ) -> DeploymentPlan:
     """Return the plan of a rollout; what it cannot promise stands in its gaps."""
     safe = choose_safe(subject)
@@ -268,7 +269,7 @@ def build_plan(
         ),
         rollback_command=rollback_command,
         traffic=traffic.text,
-        offers=offers.offers(chosen, traffic.typical, requests_per_minute),
+        offers=offers.offers(chosen, traffic.typical, requests_per_minute, replay),
         messages=_messages(subject),
         afterwards=AFTER_A_FIX if subject.patch else AFTER_A_RETURN,
         gaps=tuple(gaps),

@@ -3,7 +3,9 @@
 Called by the entry points only. A name that is not known ends in one sentence with those that are.
 """
 
-from collections.abc import Mapping
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,17 +14,18 @@ from pydantic import BaseModel, ValidationError
 from incidents import errors
 from incidents.remotes import Credentials
 from incidents.settings import Service
-from rollout import sources
+from rollout import sources, webhooks
 from rollout.canary import Timing
 from rollout.delivery.local import Local
 from rollout.delivery.port import Delivery
-from rollout.deployers import argo, blue_green, command, flagd, haproxy, nginx
+from rollout.deployers import argo, blue_green, command, flagd, flagger, haproxy, nginx
 from rollout.deployers.port import Deployer
 from rollout.deployers.processes import Processes
 from rollout.monitors.port import Monitor
 
-DEPLOYERS = ("processes", "command", "haproxy", "blue_green", "flagd", "nginx", "argo")
-EXPERIMENTAL = {"argo": "it has never run on a real cluster"}
+log = logging.getLogger(__name__)
+DEPLOYERS = ("processes", "command", "haproxy", "blue_green", "flagd", "nginx", "argo", "flagger")
+EXPERIMENTAL = dict.fromkeys(("argo", "flagger"), "it has never run on a real cluster")
 DELIVERIES = ("local",)
 Model = TypeVar("Model", bound=BaseModel)  # the newer syntax needs Python 3.12
 
@@ -102,7 +105,29 @@ def _steered(service: Service, driver: str, folder: Path) -> Deployer:
         return nginx.Nginx(name, _settings(service, "deploy", given, nginx.Settings), folder)
     if driver == "argo":
         return argo.Argo(name, _settings(service, "deploy", given, argo.Settings), folder)
+    if driver == "flagger":
+        return flagger.Flagger(name, _settings(service, "deploy", given, flagger.Settings), folder)
     raise _unknown(service, "deploy", driver, DEPLOYERS)
+
+
+@contextlib.contextmanager
+def webhooks_hosted(services: Iterable[Service], folder: Path) -> Iterator[None]:
+    """Answer the webhooks of services whose deployer asks, while inside; the controller's alone."""
+    addresses = set()
+    for service in services:
+        if service.deploy is None or service.deploy.driver != "flagger":
+            continue
+        try:
+            given = _settings(service, "deploy", service.deploy.model_extra, flagger.Settings)
+        except errors.BadSettings as error:  # its own rollouts say so; the others go on
+            log.warning("%s", error.message)
+            continue
+        flagger.make_ready(service.name, given, folder / "deployers" / service.name)
+        addresses.add(given.listen)
+    with contextlib.ExitStack() as hosting:
+        for address in sorted(addresses):
+            hosting.enter_context(webhooks.hosted(address, folder / "deployers"))
+        yield
 
 
 def monitor(service: Service, folder: Path, timing: Timing) -> Monitor:

@@ -6,7 +6,7 @@ the worker back; the controller moves traffic after a yes, through the same gate
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -216,9 +216,13 @@ def _good(job: Job, mirror: git.Repository, timing: Timing) -> Good | None:
 
 
 def _counts(job: Job, onset: datetime, timing: Timing) -> Counts:
-    """Return what counts a stretch before the onset; the log is read once for all of them."""
+    """Return what counts a stretch before the onset; the log is read once for all of them.
+
+    A monitor that does not answer must not keep the way back from being offered.
+    """
     monitor = wiring.monitor(job.service, job.office.folder, timing)
-    with closing(monitor):
+    found: list[models.Bucket] = []
+    with closing(monitor), suppress(errors.TemporaryFailure):
         found = monitor.buckets(models.Version.STABLE, onset - 2 * WINDOW, onset)
     measured = [
         (bucket.start, bucket.start + timedelta(seconds=bucket.seconds), bucket)

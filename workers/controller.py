@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from incidents import errors, lifecycle
 from incidents.models import Incident, Stage
 from incidents.timers import CONTROLLER, LEADS_FOR
+from rollout import wiring
 from workers import contain, jobs, office
 from workers.mitigating import Mitigating
 from workers.office import Office
@@ -169,4 +170,5 @@ def run(settings: ControllerSettings) -> None:
         raise errors.BadSettings("The controller needs REDIS_URL; `halon up` sets it by itself.")
     with office.opened(settings, office.owner_of(os.getpid()), key=key) as desk:
         wakeups = jobs.Wakeups(jobs.connect(address))
-        Controller(desk, wakeups, Traffic(desk)).run(stop)
+        with wiring.webhooks_hosted(desk.services.values(), desk.folder):
+            Controller(desk, wakeups, Traffic(desk)).run(stop)

@@ -28,7 +28,7 @@ from incidents.models import (
 )
 from incidents.stages import Ending
 from rollout import plan as plans
-from rollout import probe, sources, wiring
+from rollout import probe, replaying, sources, wiring
 from rollout.canary import Timing
 from rollout.deployers import port
 from workers import cases, playing
@@ -113,6 +113,8 @@ def _planned(job: Job) -> Rollout | Ending:
     made = _worded(job, made)
     problems = wiring.deployer(job.service, job.office.folder).preflight(made)
     problems += _blindness(job)
+    _, unoffered = replaying.offered(job.service)
+    problems += [port.Problem(unoffered, fatal=False)] if unoffered else []
     fatal = [problem.text for problem in problems if problem.fatal]
     if fatal:
         return Ending(Outcome.REFUSED, human="The rollout cannot start: " + "; ".join(fatal) + ".")
@@ -184,12 +186,14 @@ def _made(job: Job, fix: reports.Patch) -> reports.DeploymentPlan:
     monitor = wiring.monitor(job.service, job.office.folder, timing)
     safe = plans.choose_safe(subject)
     carries = subject.stable_carries_incident
+    replay, _ = replaying.offered(job.service)
     return plans.build_plan(
         subject,
         abilities=deployer.abilities,
         gates=plans.default_gates(fingerprints=monitor.fingerprints, hotfix=carries),
         requests_per_minute=traffic(job, timing),
         rollback_command=shlex.join(deployer.take_back_argv(safe.revision, port.NEWEST)),
+        replay=replay,
     )
 
 
@@ -250,14 +254,18 @@ def contains(mirror: git.Repository, revision: str, culprit: str) -> bool:
 def traffic(job: Job, timing: Timing) -> float | None:
     """Return requests per minute of late, None when nothing was measured.
 
-    Two minutes are looked at, more where the monitor knows of them late.
+    Two minutes are looked at, more where the monitor knows of them late. One that does not answer
+    is a gap of the plan, which `_blindness` names; it must not keep people from deciding.
     """
     paced = sources.pace(job.service, timing)
     monitor = wiring.monitor(job.service, job.office.folder, paced)
     until = job.office.store.now()
     since = until - max(timedelta(minutes=2), paced.gap)
-    with contextlib.closing(monitor):
-        buckets = monitor.buckets(models.Version.STABLE, since, until)
+    try:
+        with contextlib.closing(monitor):
+            buckets = monitor.buckets(models.Version.STABLE, since, until)
+    except errors.TemporaryFailure:
+        return None
     counted = [bucket for bucket in buckets if bucket.requests is not None]
     seconds = sum(bucket.seconds for bucket in counted)
     return sum(b.requests or 0 for b in counted) / seconds * 60 if seconds else None

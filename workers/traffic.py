@@ -35,6 +35,7 @@ from rollout.monitors.port import Monitor
 from workers import cases, followup, warrant
 from workers.followup import FollowUp
 from workers.office import Office
+from workers.replays import Replays
 
 log = logging.getLogger(__name__)
 WRITTEN = crash.register("rollout.written", "the step is written, production has not moved")
@@ -83,9 +84,11 @@ class Traffic:
         self._timing = Timing.scaled(desk.settings.time_scale)
         self._watched: dict[str, _Watched] = {}
         self._following = FollowUp(desk, self._timing)
+        self._replays = Replays(desk, self._timing)
 
     def close(self) -> None:
         """Let go of everything that is watched; the next tick looks anew."""
+        self._replays.close()
         while self._watched:
             self._watched.popitem()[1].monitor.close()
 
@@ -148,6 +151,7 @@ class Traffic:
             last_tick=_last_tick(self._lease_file(rollout)),
             watchdog_acted=bool(watchdog.acted(self._lease_file(rollout))),
             source_failing_since=watched.failing_since,
+            replayed=self._replays.look(rollout, now),
         )
 
     def _observe(self, watched: _Watched, now: datetime) -> Observed | None:
@@ -288,6 +292,7 @@ class Traffic:
         self._desk.rollouts.save(rollout, fence, DONE, {"step": begun.sequence})
         if rollout.state in canary.TERMINAL:
             self._watched.pop(rollout.id).monitor.close()
+            self._replays.end(rollout.id)
 
     def _begun(self, rollout: Rollout) -> followup.Begun | None:
         """Return the newest step if it was written and not done."""
@@ -366,10 +371,12 @@ class Traffic:
     def _phase_entry(self, rollout: Rollout, scene: Scene, step: Step) -> Draft:
         started = rollout.phase_started_at
         mine = [b for b in scene.buckets if started is None or b.start >= started]
+        own = [b for b in scene.replayed if started is None or b.start >= started]
         left = None if rollout.deadline is None else max(rollout.deadline - scene.now, timedelta())
         return entries.phase(
-            rollout, mine, left=left, gate=_gate_json(step.report), following=step.reason
-        )
+            rollout, mine, left=left, gate=_gate_json(step.report), following=step.reason,
+            replayed=own,
+        )  # fmt: skip
 
     def _entries(self, rollout: Rollout, scene: Scene, step: Step) -> tuple[Draft, ...]:
         """Return what the thread is told of a step."""
@@ -450,6 +457,7 @@ def _gate_json(report: gate.GateReport | None) -> Json:
         "reason": report.reason.value,
         "missing_requests": report.missing_requests,
         "better": report.better,
+        "replayed": report.replayed,
         "gates": [
             {"name": line.name, "result": line.result.value, "detail": line.detail}
             for line in report.gates

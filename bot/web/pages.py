@@ -76,7 +76,8 @@ def dollars(amount: Decimal) -> str:
 
 def as_line(command: str, incident: str) -> str:
     """Return the typed line that a button stands for."""
-    return f"/incident {COMMAND_OF.get(command, command)} {incident}"
+    verb, _, word = COMMAND_OF.get(command, command).partition(" ")
+    return f"/incident {verb} {incident} {word}".rstrip()
 
 
 def is_long(text: str) -> bool:

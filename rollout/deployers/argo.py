@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from rollout import argo, argo_state, hooks, steering
 from rollout.deployers import port
-from rollout.hook_settings import Argv
+from rollout.hook_settings import KubernetesSettings
 
 if TYPE_CHECKING:
     from incidents.reports import DeploymentPlan
@@ -28,32 +28,16 @@ SECONDS = {
 }
 
 
-class Settings(BaseModel):
+class Settings(KubernetesSettings):
     """Where the Rollout is, and how its image names a revision."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     rollout: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
-    container: str  # whose image is exchanged
-    image: str  # "registry.example/shop:{revision}", with the whole commit id
-    namespace: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]*$")
-    kubectl: Argv = ("kubectl",)  # 1.20 or newer
-    kubeconfig: Path | None = None  # where not ~/.kube/config
-    context: str = ""
-
-    @field_validator("image")
-    @classmethod
-    def _names_a_revision(cls, value: str) -> str:
-        if value.count(argo_state.PLACE) != 1:
-            raise ValueError(f"must contain {argo_state.PLACE} once")
-        return value
 
     def target(self) -> argo_state.Target:
         """Return the plain values that the way back can read."""
-        config = str(self.kubeconfig.absolute()) if self.kubeconfig else ""
         return argo_state.Target(
-            self.rollout, self.container, self.image, self.namespace, tuple(self.kubectl), config,
-            self.context,
+            self.rollout, self.container, self.image, self.namespace, tuple(self.kubectl),
+            self.config, self.context,
         )  # fmt: skip
 
 

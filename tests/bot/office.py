@@ -240,6 +240,20 @@ class Office:
         room.rollouts.add_buckets(made.id, buckets(self.clock()))
         return made
 
+    def thin(self, incident: Incident | None = None) -> tuple[Incident, Rollout, str]:
+        """Plan a rollout with an offer and ask for it; return the approval's id too."""
+        incident = incident or self.open()
+        bake = plan().phases[0].model_copy(update={"bake_seconds": 1260.0})
+        offer = reports.Offer(
+            name="longer", text="10 % for 21 minutes", phases=(bake, *plan().phases[1:])
+        )
+        made = plan().model_copy(update={"offers": (offer,)})
+        rollout = self.rollout(
+            incident, state=RolloutState.PLANNED, phase=0, plan=made.model_dump(mode="json")
+        )
+        asked = self.ask(incident, rollout, act=Act.START, scope="10", gate=None)
+        return incident, rollout, asked
+
     def ask(self, incident: Incident, rollout: Rollout | None = None, **more: object) -> str:
         """Ask what the controller asks, and return the approval's id."""
         question = Question(

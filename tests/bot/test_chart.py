@@ -101,14 +101,14 @@ def test_the_onset_and_what_happened_are_named_with_their_time() -> None:
     marks = [Mark(MarkKind.TAKEN_BACK, at(150))]
     scene = chart.scene(both(40), onset=at(10), marks=marks)
 
-    assert {"onset 14:30", "taken back 14:32"} <= set(words(scene))
+    assert {"onset 14:30:10", "taken back 14:32:30"} <= set(words(scene))
     assert 4 == len(lines(scene, Ink.MARK))  # two uprights, and the two strokes of the cross
 
 
 def test_what_happened_after_the_last_counts_is_still_in_the_picture() -> None:
     scene = chart.scene(both(40), marks=[Mark(MarkKind.TAKEN_BACK, at(206))])
 
-    assert "taken back 14:33" in words(scene)
+    assert "taken back 14:33:26" in words(scene)
     assert "14:33:26 UTC" in words(scene)
 
 
@@ -186,7 +186,9 @@ def test_a_dashed_line_is_drawn_in_pieces_of_its_length() -> None:
 def test_a_take_back_says_how_long_users_met_the_new_version() -> None:
     marks, phases = [Mark(MarkKind.TAKEN_BACK, at(130))], [Phase(10, at(100), at(130))]
 
-    assert "taken back 14:32 after 30 s" in words(chart.scene(both(40), phases=phases, marks=marks))
+    scene = chart.scene(both(40), phases=phases, marks=marks)
+
+    assert "taken back 14:32:10 after 30 s" in words(scene)
 
 
 def test_a_wide_band_says_what_the_share_is_of() -> None:

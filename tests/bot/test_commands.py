@@ -7,7 +7,7 @@ import pytest
 
 from bot import recovery
 from bot.said import Said
-from incidents import crash, reports
+from incidents import crash
 from incidents.approvals import Expected
 from incidents.inbox import Inbox
 from incidents.models import (
@@ -19,15 +19,13 @@ from incidents.models import (
     Outcome,
     Person,
     Platform,
-    Rollout,
-    RolloutState,
     Severity,
     Stage,
     Status,
     Verdict,
 )
 from incidents.stages import Ending
-from tests.bot.office import APPROVER, GUEST, RESPONDER, STRANGER, Office, plan, review
+from tests.bot.office import APPROVER, GUEST, RESPONDER, STRANGER, Office, review
 
 BOT = Person(Platform.WEB, "robot", bot=True)
 RESPONDERS_ONLY = (
@@ -384,23 +382,8 @@ def test_a_crash_around_an_act_neither_loses_nor_doubles_it(
     later.store.close()
 
 
-def thin(office: Office) -> tuple[Incident, Rollout, str]:
-    """A planned rollout with an offer, and its question."""
-    incident = office.open()
-    bake = plan().phases[0].model_copy(update={"bake_seconds": 1260.0})
-    offer = reports.Offer(
-        name="longer", text="10 % for 21 minutes", phases=(bake, *plan().phases[1:])
-    )
-    made = plan().model_copy(update={"offers": (offer,)})
-    rollout = office.rollout(
-        incident, state=RolloutState.PLANNED, phase=0, plan=made.model_dump(mode="json")
-    )
-    asked = office.ask(incident, rollout, act=Act.START, scope="10", gate=None)
-    return incident, rollout, asked
-
-
 def test_another_plan_is_taken_and_approved_in_one_word(office: Office) -> None:
-    _, rollout, asked = thin(office)
+    _, rollout, asked = office.thin()
     approvals, rollouts = office.bot.room.approvals, office.bot.room.rollouts
 
     assert say(office, "approve longer", APPROVER).accepted
@@ -420,7 +403,7 @@ def test_another_plan_is_taken_and_approved_in_one_word(office: Office) -> None:
 def test_nobody_elses_word_and_no_other_offer_changes_a_plan(
     office: Office, person: Person, line: str
 ) -> None:
-    _, rollout, asked = thin(office)
+    _, rollout, asked = office.thin()
 
     assert not say(office, line, person).accepted
 

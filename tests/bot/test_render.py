@@ -289,6 +289,18 @@ def test_a_likely_cause_says_so_on_the_button(office: Office) -> None:
     assert "Start the canary at 10 % (cause LIKELY)" == message.buttons[0].label
 
 
+def test_another_plan_can_be_pressed_until_the_start(office: Office) -> None:
+    office.thin()
+    entry = office.bot.room.timeline.entries(1)[-1]
+    message = render.message(entry, office.bot.poster.gathering.context(entry))
+
+    assert [
+        ("approve", "Start the canary at 10 %"),
+        ("approve longer", "Instead: 10 % for 21 minutes"),
+        ("refuse", "Do not deploy"),
+    ] == [(one.command, one.label) for one in message.buttons]
+
+
 def test_figures_of_a_phase_are_compared(office: Office) -> None:
     rollout = office.rollout(office.open())
     gate = {"result": "INCONCLUSIVE", "missing_requests": 300, "better": False}

@@ -387,6 +387,24 @@ def test_traffic_that_stops_in_the_middle_of_a_bake_is_no_health() -> None:
     assert Do.ASK is baking(1201, [*stopped, *quiet], extended=True).do
 
 
+def test_replayed_requests_bring_the_verdict_that_thin_traffic_does_not() -> None:
+    users = thin(600)
+    own = both([(10, 0)] * 120, [(10, 0)] * 120)
+    assert Do.EXTEND is baking(601, users).do
+    passed = baking(601, users, replayed=tuple(own))
+    assert (Do.ASK, Seen.PASS) == (passed.do, passed.seen)
+    assert "on replayed requests, since users' own are too few" in passed.reason
+    sick = both([(10, 6)] * 10, [(10, 0)] * 10)
+    assert Do.TAKE_BACK is baking(50, thin(50), replayed=tuple(sick)).do
+
+
+def test_a_replay_never_hides_what_users_met() -> None:
+    own = tuple(both([(10, 0)] * 10, [(10, 0)] * 10))
+    assert Do.TAKE_BACK is baking(50, bad(50), replayed=own).do
+    # Production out of sight is no matter of more requests.
+    assert Do.TAKE_BACK is baking(200, thin(5), replayed=own).do
+
+
 @pytest.mark.parametrize("state", [S.PREPARING, S.ARMED])
 def test_what_the_watchdog_took_back_before_the_first_shift_is_not_prepared_again(
     state: RolloutState,

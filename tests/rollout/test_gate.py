@@ -311,3 +311,42 @@ def test_one_version_in_another_unit_is_never_passed() -> None:
         buckets += row(Version.CANARY, [(30, 0)], start=at, times=lognormal(index, 1000.0, 30))
         buckets += row(Version.STABLE, [(270, 0)], start=at, times=lognormal(99 + index, 1.0, 270))
     assert Result.FAIL is gate.judge(buckets, Gates(new_errors=False), 100).result
+
+
+THIN = gate.judge(both([(1, 0)] * 10, [(9, 0)] * 10), ERRORS, 100)
+BETWEEN = gate.judge(both([(40, 2)] * 10, [(90, 1)] * 10), ERRORS, 100)
+FAILED = gate.judge(both([(10, 6)] * 10, [(90, 0)] * 10), ERRORS, 100)
+PASSED = gate.judge(HEALTHY, ERRORS, 100)
+
+
+@pytest.mark.parametrize(
+    ("users", "replayed", "result", "reason", "rests"),
+    [
+        (PASSED, THIN, Result.PASS, Reason.PASSED, False),
+        (PASSED, FAILED, Result.FAIL, Reason.ERROR_RATE, True),
+        (THIN, PASSED, Result.PASS, Reason.PASSED, True),
+        (THIN, FAILED, Result.FAIL, Reason.ERROR_RATE, True),
+        (THIN, THIN, Result.INCONCLUSIVE, Reason.LOW_TRAFFIC, False),
+        (BETWEEN, PASSED, Result.INCONCLUSIVE, Reason.BETWEEN, False),
+        (FAILED, PASSED, Result.FAIL, Reason.ERROR_RATE, False),
+    ],
+)
+def test_replayed_requests_stand_in_only_where_users_are_missing(
+    users: gate.GateReport,
+    replayed: gate.GateReport,
+    result: Result,
+    reason: Reason,
+    rests: bool,
+) -> None:
+    found = gate.joined(users, replayed)
+    assert (result, reason, rests) == (found.result, found.reason, found.replayed)
+
+
+def test_replayed_requests_have_lines_of_their_own_and_are_never_added() -> None:
+    found = gate.joined(THIN, PASSED)
+    assert [line.name for line in THIN.gates] == [
+        line.name for line in found.gates if "replayed" not in line.name
+    ]
+    assert [f"{line.name}, replayed" for line in PASSED.gates] == [
+        line.name for line in found.gates if "replayed" in line.name
+    ]

@@ -11,8 +11,8 @@ PHASES = plan.phases(Severity.P2, plans.ABLE, gate.Gates())
 NEEDED = 168  # requests to the canary, at an ordinary one percent of errors
 
 
-def offered(per_minute: float | None) -> dict[str, Offer]:
-    return {one.name: one for one in offers.offers(PHASES, NEEDED, per_minute)}
+def offered(per_minute: float | None, replay: float | None = None) -> dict[str, Offer]:
+    return {one.name: one for one in offers.offers(PHASES, NEEDED, per_minute, replay)}
 
 
 @pytest.mark.parametrize("per_minute", [None, 0.0, 200.0, 1000.0])
@@ -34,6 +34,15 @@ def test_what_would_take_more_than_an_hour_is_not_offered() -> None:
     assert [] == list(offered(5.0))
     assert [offers.LARGER] == [*offered(34.0)][-1:]
     assert offers.LONGER not in offered(30.0)
+
+
+def test_replayed_requests_are_offered_where_they_come_in_time() -> None:
+    found = offered(5.0, replay=60.0)
+    assert [offers.REPLAYED] == list(found)
+    assert PHASES == found[offers.REPLAYED].phases
+    assert "60 GET and HEAD requests per minute" in found[offers.REPLAYED].text
+    assert {} == offered(5.0, replay=6.0)
+    assert {} == offered(1000.0, replay=60.0)  # users ask enough
 
 
 def test_a_plan_says_what_it_offers() -> None:

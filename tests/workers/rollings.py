@@ -189,7 +189,9 @@ class Rolling:
 
 
 @contextmanager
-def rolling(place: Place, *, bare: bool = True, **service: object) -> Iterator[Rolling]:
+def rolling(
+    place: Place, *, bare: bool = True, chosen: str = "", **service: object
+) -> Iterator[Rolling]:
     """Plan a rollout of the patch as the deploy stage does, with production as it stands."""
     code = broken(place.root / "work")
     repository = place.root / "origin.git"
@@ -198,14 +200,14 @@ def rolling(place: Place, *, bare: bool = True, **service: object) -> Iterator[R
     place.write_services(
         repository=str(where), deploy={"driver": "processes"}, owners=["@payments"], **service
     )
-    clock = Ahead(YESTERDAY)
+    clock = Ahead() if chosen else Ahead(YESTERDAY)  # who replays requests asks them in real time
     host = StandInHost(place.folder / "hosts" / "checkout", code.bad, clock=clock)
     host.errors[code.bad] = 0.5
     host.start()
     try:
         with place.opened(clock=clock) as desk:
-            made = _planned(desk, code, host, clock)
-            made.step = STEP
+            made = _planned(desk, code, host, clock, chosen)
+            made.step = timedelta() if chosen else STEP
             try:
                 yield made
             finally:
@@ -215,7 +217,9 @@ def rolling(place: Place, *, bare: bool = True, **service: object) -> Iterator[R
         host.end()
 
 
-def _planned(desk: Office, code: Code, host: StandInHost, clock: Ahead) -> Rolling:
+def _planned(
+    desk: Office, code: Code, host: StandInHost, clock: Ahead, chosen: str = ""
+) -> Rolling:
     incident = open_incident(desk)
     patched = desk.stages.claim(
         desk.stages.queue_stage(incident.number, Stage.PATCH).id, "w", LEASE
@@ -233,7 +237,7 @@ def _planned(desk: Office, code: Code, host: StandInHost, clock: Ahead) -> Rolli
         revision=code.fixed,
         stable_revision=code.bad,
         last_good_revision=code.good,
-    )
+    ).model_copy(update={"chosen": chosen})
     rollout = desk.rollouts.create(_rollout(incident, run, code, plan), run.fence)
     desk.approvals.ask(
         Question(

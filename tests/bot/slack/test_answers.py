@@ -157,6 +157,17 @@ def test_a_button_approves_what_its_message_shows(one: Desk, asked: tuple[Incide
     assert ApprovalState.GRANTED is state(one, asked[1])
 
 
+def test_another_plan_is_pressed_and_approved_in_one(one: Desk) -> None:
+    incident, rollout, asked = one.office.thin(one.open())
+    one.post(incident, MESSAGE)
+    url = one.double.response_url()
+
+    play(one, button(action_id("approve longer"), asked, ADA, HOME, MESSAGE, url))
+
+    newest = one.office.bot.room.approvals.of_rollout(rollout.id)[-1]
+    assert (ApprovalState.SUPERSEDED, ApprovalState.GRANTED) == (state(one, asked), newest.state)
+
+
 def test_a_tick_on_the_refusal_of_a_vote_is_no_vote(one: Desk, asked: tuple[Incident, str]) -> None:
     play(one, react(YES, SAM))
     one.post(asked[0], "100.9")  # that it was refused is a message of its own

@@ -61,6 +61,15 @@ def test_what_is_said_to_others_is_none_of_our_business(desk: Desk, line: str) -
     assert ([], []) == (incidents(desk), desk.texts())
 
 
+def test_another_plan_is_pressed_and_approved_in_one(desk: Desk) -> None:
+    _, rollout, asked = desk.office.thin()
+    desk.post_all()
+    desk.hear(desk.ada.press(desk.find("Start the canary"), "Instead: 10 % for 21 minutes"))
+
+    newest = desk.office.bot.room.approvals.of_rollout(rollout.id)[-1]
+    assert (ApprovalState.SUPERSEDED, ApprovalState.GRANTED) == (desk.state(asked), newest.state)
+
+
 def test_the_same_update_twice_and_the_same_message_under_two_ids_are_one(desk: Desk) -> None:
     said = desk.sam.say(LINE)
     desk.hear(said, said, said | {"update_id": 999_999})

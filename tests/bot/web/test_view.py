@@ -4,6 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from bot import parsing
 from bot.port import Tone
 from bot.web import figure, pages, view
 from bot.web.facts import Facts
@@ -35,6 +38,19 @@ def bucket(second: int, requests: int | None, errors: int | None) -> Bucket:
 def entry(kind: EntryKind, content: dict[str, object]) -> TimelineEntry:
     who = Person(Platform.MACHINE, "halon")
     return TimelineEntry(1, 1, 1, kind, START, who, content, None, "", "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("rollback", "/incident rollback INC-3"),
+        ("take back", "/incident rollback INC-3"),
+        ("approve longer", "/incident approve INC-3 longer"),
+    ],
+)
+def test_a_button_stands_for_a_line_that_is_understood(command: str, line: str) -> None:
+    assert line == pages.as_line(command, "INC-3")
+    assert isinstance(parsing.parse(line, {}, None), parsing.Command)
 
 
 def test_without_a_measurement_the_error_rate_is_unknown() -> None:

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests import services
 from tests.rollout import plans
@@ -41,8 +41,7 @@ def resource(name: str, kind: str, *more: str) -> Json:
     }  # fmt: skip
 
 
-def groups() -> Json:
-    found = [("argoproj.io", "v1alpha1"), ("apps", "v1")]
+def groups(*found: tuple[str, str]) -> Json:
     return {
         "kind": "APIGroupList", "apiVersion": "v1",
         "groups": [
@@ -63,7 +62,7 @@ def resources(group: str, *found: Json) -> Json:
 DISCOVERY: dict[str, Json] = {
     "/api": {"kind": "APIVersions", "versions": ["v1"]},
     "/api/v1": resources("v1"),
-    "/apis": groups(),
+    "/apis": groups(("argoproj.io", "v1alpha1"), ("apps", "v1")),
     ARGO: resources(
         "argoproj.io/v1alpha1", resource("rollouts", "Rollout"),
         resource("rollouts/status", "Rollout"),
@@ -85,6 +84,10 @@ class Cluster:
     written: list[str] = field(default_factory=list)
     sets: dict[str, Json] = field(default_factory=dict)
     rollout: Json = field(default_factory=dict)
+
+    @property
+    def discovery(self) -> dict[str, Json]:
+        return DISCOVERY
 
     def begin(self) -> "Cluster":
         self.rollout = {
@@ -111,10 +114,7 @@ class Cluster:
         self.reconcile()
         self.rollout["status"].update(stableRS=self.hash())
         self.reconcile()
-        server = self
-        handler = type("Handler", (_Handler,), {"cluster": server})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server = serve(self)
         (self.folder / "config").write_text(json.dumps(self.kubeconfig()), encoding="utf-8")
         return self
 
@@ -123,13 +123,7 @@ class Cluster:
         self.server.server_close()
 
     def kubeconfig(self) -> Json:
-        address = f"http://127.0.0.1:{self.server.server_port}"
-        return {
-            "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": address}}],
-            "users": [{"name": "test", "user": {}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        }  # fmt: skip
+        return kubeconfig(self.server)
 
     def keys(self) -> Json:
         """Return the keys of [service.deploy]."""
@@ -260,11 +254,7 @@ class Cluster:
                 content["metadata"]["resourceVersion"]
                 != self.rollout["metadata"]["resourceVersion"]
             ):
-                text = (
-                    'Operation cannot be fulfilled on rollouts.argoproj.io "shop": the object has '
-                    "been modified; please apply your changes to the latest version and try again"
-                )
-                return 409, failure(409, "Conflict", text)
+                return stale("rollouts.argoproj.io", "shop")
             self.written.append(path)
             if path == f"{PLACE}/status":
                 self.rollout["status"] = content["status"]
@@ -277,6 +267,42 @@ class Cluster:
             return 200, copy.deepcopy(self.rollout)
 
 
+def kubeconfig(server: ThreadingHTTPServer) -> Json:
+    address = f"http://127.0.0.1:{server.server_port}"
+    return {
+        "apiVersion": "v1", "kind": "Config", "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": address}}],
+        "users": [{"name": "test", "user": {}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+    }  # fmt: skip
+
+
+def stale(kind: str, name: str) -> tuple[int, Json]:
+    text = (
+        f'Operation cannot be fulfilled on {kind} "{name}": the object has been modified; please '
+        "apply your changes to the latest version and try again"
+    )
+    return 409, failure(409, "Conflict", text)
+
+
+class Api(Protocol):
+    """What is served: discovery, and objects that are read and written."""
+
+    failing: int
+
+    @property
+    def discovery(self) -> dict[str, Json]: ...
+    def get(self, path: str) -> tuple[int, Json]: ...
+    def put(self, path: str, content: Json) -> tuple[int, Json]: ...
+
+
+def serve(api: Api) -> ThreadingHTTPServer:
+    handler = type("Handler", (_Handler,), {"cluster": api})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
 def failure(code: int, reason: str, text: str) -> Json:
     return {
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": text,
@@ -285,7 +311,7 @@ def failure(code: int, reason: str, text: str) -> Json:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    cluster: Cluster
+    cluster: Api
 
     def do_GET(self) -> None:
         self._answer(*self.cluster.get(self.path.partition("?")[0]))
@@ -306,7 +332,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _answer(self, code: int, content: Json) -> None:
-        discovery = self.path.partition("?")[0] in DISCOVERY
+        discovery = self.path.partition("?")[0] in self.cluster.discovery
         if self.cluster.failing > 0 and not discovery:
             self.cluster.failing -= 1
             code, content = 500, failure(500, "InternalError", "etcdserver: leader changed")
