@@ -10,7 +10,10 @@ import sys
 import time
 from collections.abc import Sequence
 
-PARTS = ("queue", "web", "slack", "triage", "workspace", "rollout", "hotfix", "demo", "claude")
+PARTS = (
+    "queue", "web", "slack", "triage", "workspace", "redaction", "rollout", "hotfix", "demo",
+    "claude",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:

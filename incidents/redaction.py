@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from incidents import redaction_rules
+from incidents.redaction_lines import Lines
 from incidents.redaction_rules import Rule
 
 
@@ -98,22 +99,35 @@ def _replaced(value: Any, secret: str) -> Any:
 
 def redact(text: str, numbering: Numbering, extra: Iterable[re.Pattern[str]] = ()) -> str:
     """Return the text with secrets and personal data replaced; `extra` are a service's own."""
-    text = _by_rules(text, redaction_rules.SECRETS, numbering)
-    text = _by_names(text, numbering)
-    text = _by_rules(text, redaction_rules.PERSONAL, numbering)
+    pem = redaction_rules.PEM
+    if any(sign.text in text for sign in pem.signs):
+        text = pem.pattern.sub(partial(_replace, pem, numbering), text)
+    lines = Lines(text)
+    _by_rules(lines, redaction_rules.SECRETS, numbering)
+    lines.lines = _by_names(lines.text(), numbering).split("\n")
+    _by_rules(lines, redaction_rules.PERSONAL, numbering)
+    text = lines.text()
     for pattern in extra:
-        text = pattern.sub(partial(_replace, Rule("private", pattern), numbering), text)
+        text = pattern.sub(partial(_replace, Rule("private", pattern, ()), numbering), text)
     return text
 
 
-def _by_rules(text: str, rules: tuple[Rule, ...], numbering: Numbering) -> str:
+def _by_rules(text: Lines, rules: tuple[Rule, ...], numbering: Numbering) -> None:
     for rule in rules:
-        if rule.needles and not any(needle in text for needle in rule.needles):
-            continue
-        if rule.hint is not None and not rule.hint.search(text):
-            continue
-        text = rule.pattern.sub(partial(_replace, rule, numbering), text)
-    return text
+        replace = partial(_replace, rule, numbering)
+        for number in text.holding(rule.signs):
+            end = _end(text.lines, number, rule.reach)
+            piece = "\n".join(text.lines[number:end])
+            text.lines[number:end] = rule.pattern.sub(replace, piece).split("\n")
+
+
+def _end(lines: list[str], number: int, reach: int) -> int:
+    """Return where a piece ends that may go over so many further lines with something in them."""
+    end = number + 1
+    while reach and end < len(lines):
+        reach -= bool(lines[end].strip())
+        end += 1
+    return end
 
 
 def _replace(rule: Rule, numbering: Numbering, found: re.Match[str]) -> str:

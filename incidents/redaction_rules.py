@@ -3,7 +3,7 @@ r"""What is a secret, what is personal: one rule each, in the order in which the
 Read by incidents/redaction.py alone; pure data and small checks. A rule's group `v` or `w`, or its
 whole match, is replaced. What carries structure (a PEM block, a JWT) goes before what is only a
 run of signs. Repetitions that could overlap are bounded: a hostile line must not cost quadratic
-time. `needles`: a text without any of them cannot match and is not searched.
+time. `signs`: a line without any of them cannot match, and the pattern never sees it.
 """
 
 import functools
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from incidents import checkdigits
+from incidents.redaction_lines import Sign, View
 
 
 @dataclass(frozen=True)
@@ -21,19 +22,29 @@ class Rule:
 
     kind: str
     pattern: re.Pattern[str]
-    needles: tuple[str, ...] = ()
+    signs: tuple[Sign, ...]
     check: Callable[[str], bool] = lambda _: True
-    hint: re.Pattern[str] | None = None  # where needles would have to ignore case
+    reach: int = 0  # how many further lines with something in them a match may go over
 
 
-def _rule(kind: str, pattern: str, *needles: str) -> Rule:
-    return Rule(kind, re.compile(pattern), needles)
+def _signs(view: View, *texts: str) -> tuple[Sign, ...]:
+    return tuple(Sign(view, text) for text in texts)
+
+
+def _rule(kind: str, pattern: str, *texts: str) -> Rule:
+    return Rule(kind, re.compile(pattern), _signs(View.TEXT, *texts))
+
+
+def _token(kind: str, pattern: str, *texts: str) -> Rule:
+    """Return the rule of a token that has a long run of letters, digits, `_` and `-` in it."""
+    return Rule(kind, re.compile(pattern), _signs(View.LONG, *texts))
 
 
 # A name and the sign after it, and a value after that: in quotes, or up to the next sign that ends
 # it. Apart, since a value may hold a name in turn, as in `url: a?token=b`.
 NAMED = re.compile(
-    r"(?<![A-Za-z0-9])([A-Za-z][A-Za-z0-9_.-]{1,99})\\?[\"']?([ \t]*(?:=>|:=|=|:)[ \t]*)"
+    # Possessive: a shorter name would be followed by one of its own signs, never by the sign after.
+    r"(?<![A-Za-z0-9])([A-Za-z][A-Za-z0-9_.-]{1,99}+)\\?[\"']?([ \t]*+(?:=>|:=|=|:)[ \t]*)"
 )
 VALUE = re.compile(
     r"\\?\"(?P<v>[^\"\\\n]{1,4096})\\?\"|'(?P<w>[^'\n]{1,4096})'"
@@ -115,29 +126,38 @@ def _is_ssn(text: str) -> bool:
     return not (area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000")
 
 
+# Over as many lines as it takes, so before a text is looked at by lines.
+PEM = _rule(
+    "private-key",
+    r"(?s)-----BEGIN (?P<t>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----"
+    r".*?(?:-----END (?P=t)-----|\Z)",
+    "PRIVATE KEY",
+)
 SECRETS: tuple[Rule, ...] = (
-    _rule(
-        "private-key",
-        r"(?s)-----BEGIN (?P<t>[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?)-----"
-        r".*?(?:-----END (?P=t)-----|\Z)",
-        "PRIVATE KEY",
-    ),
-    _rule("age-key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}", "AGE-SECRET-KEY-"),
+    _token("age-key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}", "AGE-SECRET-KEY-"),
     _rule("jwt", r"\beyJ[\w-]{8,4096}\.eyJ[\w-]{4,4096}\.[\w-]*", "eyJ"),
-    _rule("slack-token", r"\bxox[abeoprs]-[\w-]{10,}|\bxapp-[\w-]{10,}", "xox", "xapp-"),
+    _token("slack-token", r"\bxox[abeoprs]-[\w-]{10,}|\bxapp-[\w-]{10,}", "xox", "xapp-"),
     _rule(
         "slack-hook", r"\bhooks\.slack\.com/(?:services|workflows)/(?P<v>[\w/]{20,})", "hooks.slack"
     ),
-    _rule(
+    _token(
         "discord-hook", r"\bdiscord(?:app)?\.com/api/webhooks/(?P<v>\d+/[\w-]{30,})", "/webhooks/"
     ),
     _rule("teams-hook", r"\bwebhook\.office\.com/(?P<v>webhookb2/[\w@/-]{40,})", "webhook.office"),
-    _rule("discord-token", r"\b[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])", "."),
-    _rule("telegram-token", r"(?:\b|(?<=bot))\d{8,10}:[\w-]{35}(?![\w-])", ":"),
-    _rule("github-token", r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}", "gh", "github_"),
-    _rule("gitlab-token", r"\bgl(?:pat|ptt|rt|dt|cbt|ft|imt|agent|oas|soat)-[\w-]{20,}", "gl"),
-    _rule("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", "AKIA", "ASIA", "ABIA", "ACCA"),
-    _rule("google-key", r"\bAIza[\w-]{35}", "AIza"),
+    Rule(
+        "discord-token",
+        re.compile(r"\b[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,40}(?![\w-])"),
+        _signs(View.RUN, f"{'w' * 23}.{'w' * 6}.{'w' * 27}"),
+    ),
+    Rule(
+        "telegram-token",
+        re.compile(r"(?:\b|(?<=bot))\d{8,10}:[\w-]{35}(?![\w-])"),
+        _signs(View.SHAPE, "00000000:"),
+    ),
+    _token("github-token", r"\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}", "gh", "github_"),
+    _token("gitlab-token", r"\bgl(?:pat|ptt|rt|dt|cbt|ft|imt|agent|oas|soat)-[\w-]{20,}", "gl"),
+    _token("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", "AKIA", "ASIA", "ABIA", "ACCA"),
+    _token("google-key", r"\bAIza[\w-]{35}", "AIza"),
     _rule(
         "google-token",
         r"\bya29\.[\w.-]{20,}|\bGOCSPX-[\w-]{20,}|\b1//0[\w-]{30,}",
@@ -145,56 +165,56 @@ SECRETS: tuple[Rule, ...] = (
         "GOCSPX-",
         "1//0",
     ),
-    _rule(
+    _token(
         "stripe-key", r"\b(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}", "sk_", "rk_", "whsec_"
     ),
-    _rule("api-key", r"\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}", "sk-"),
-    _rule("groq-key", r"\bgsk_[A-Za-z0-9]{40,}", "gsk_"),
-    _rule("perplexity-key", r"\bpplx-[A-Za-z0-9]{40,}", "pplx-"),
-    _rule("xai-key", r"\bxai-[A-Za-z0-9]{40,}", "xai-"),
-    _rule("replicate-token", r"\br8_[A-Za-z0-9]{37}\b", "r8_"),
-    _rule("huggingface-token", r"\bhf_[A-Za-z0-9]{30,}", "hf_"),
-    _rule("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b", "npm_"),
-    _rule("pypi-token", r"\bpypi-[\w-]{50,}", "pypi-"),
-    _rule("rubygems-key", r"\brubygems_[a-f0-9]{48}\b", "rubygems_"),
-    _rule("crates-token", r"\bcio[A-Za-z0-9]{32}\b", "cio"),
-    _rule("docker-token", r"\bdckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
-    _rule("sendgrid-key", r"\bSG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
-    _rule("mailgun-key", r"\bkey-[0-9a-f]{32}\b", "key-"),
-    _rule("mailchimp-key", r"\b[0-9a-f]{32}-us\d{1,2}\b", "-us"),
-    _rule("twilio-key", r"\bSK[0-9a-f]{32}\b", "SK"),
-    _rule("digitalocean-token", r"\bdo[opr]_v1_[a-f0-9]{40,}", "_v1_"),
-    _rule("databricks-token", r"\bdapi[a-f0-9]{32}(?:-\d)?\b", "dapi"),
-    _rule("shopify-token", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b", "shp"),
-    _rule("square-token", r"\bsq0[a-z]{3}-[\w-]{22,}", "sq0"),
-    _rule("newrelic-key", r"\bNR(?:AK|JS|II|RA)-[A-Za-z0-9]{19,}|\b[a-f0-9]{36}NRAL\b", "NR"),
+    _token("api-key", r"\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}", "sk-"),
+    _token("groq-key", r"\bgsk_[A-Za-z0-9]{40,}", "gsk_"),
+    _token("perplexity-key", r"\bpplx-[A-Za-z0-9]{40,}", "pplx-"),
+    _token("xai-key", r"\bxai-[A-Za-z0-9]{40,}", "xai-"),
+    _token("replicate-token", r"\br8_[A-Za-z0-9]{37}\b", "r8_"),
+    _token("huggingface-token", r"\bhf_[A-Za-z0-9]{30,}", "hf_"),
+    _token("npm-token", r"\bnpm_[A-Za-z0-9]{36}\b", "npm_"),
+    _token("pypi-token", r"\bpypi-[\w-]{50,}", "pypi-"),
+    _token("rubygems-key", r"\brubygems_[a-f0-9]{48}\b", "rubygems_"),
+    _token("crates-token", r"\bcio[A-Za-z0-9]{32}\b", "cio"),
+    _token("docker-token", r"\bdckr_(?:pat|oat)_[\w-]{20,}", "dckr_"),
+    _token("sendgrid-key", r"\bSG\.[\w-]{16,}\.[\w-]{16,}", "SG."),
+    _token("mailgun-key", r"\bkey-[0-9a-f]{32}\b", "key-"),
+    _token("mailchimp-key", r"\b[0-9a-f]{32}-us\d{1,2}\b", "-us"),
+    _token("twilio-key", r"\bSK[0-9a-f]{32}\b", "SK"),
+    _token("digitalocean-token", r"\bdo[opr]_v1_[a-f0-9]{40,}", "_v1_"),
+    _token("databricks-token", r"\bdapi[a-f0-9]{32}(?:-\d)?\b", "dapi"),
+    _token("shopify-token", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}\b", "shp"),
+    _token("square-token", r"\bsq0[a-z]{3}-[\w-]{22,}", "sq0"),
+    _token("newrelic-key", r"\bNR(?:AK|JS|II|RA)-[A-Za-z0-9]{19,}|\b[a-f0-9]{36}NRAL\b", "NR"),
     _rule(
         "sentry-token",
         r"\bsntry[su]_[\w+/=.-]{30,}|(?<=://)(?P<v>[0-9a-f]{32})(?=@)",
         "sntry",
         "://",
     ),
-    _rule("linear-key", r"\blin_(?:api|oauth)_[A-Za-z0-9]{32,}", "lin_"),
-    _rule("notion-token", r"\bntn_[A-Za-z0-9]{40,}|\bsecret_[A-Za-z0-9]{43}\b", "ntn_", "secret_"),
-    _rule("airtable-token", r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b", "pat"),
+    _token("linear-key", r"\blin_(?:api|oauth)_[A-Za-z0-9]{32,}", "lin_"),
+    _token("notion-token", r"\bntn_[A-Za-z0-9]{40,}|\bsecret_[A-Za-z0-9]{43}\b", "ntn_", "secret_"),
+    _token("airtable-token", r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b", "pat"),
     _rule("atlassian-token", r"\bAT[A-Z]TT3[\w=-]{30,}", "TT3"),
-    _rule("vault-token", r"\bhv[sbr]\.[\w-]{20,}", "hvs.", "hvb.", "hvr."),
-    _rule("terraform-token", r"\b[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
+    _token("vault-token", r"\bhv[sbr]\.[\w-]{20,}", "hvs.", "hvb.", "hvr."),
+    _token("terraform-token", r"\b[A-Za-z0-9]{14}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
     _rule(
         "grafana-token",
         r"\bglsa_[A-Za-z0-9]{32}_[a-fA-F0-9]{8}\b|\bglc_[\w+/=]{32,}",
         "glsa_",
         "glc_",
     ),
-    _rule("pulumi-token", r"\bpul-[a-f0-9]{40}\b", "pul-"),
+    _token("pulumi-token", r"\bpul-[a-f0-9]{40}\b", "pul-"),
     _rule("planetscale-token", r"\bpscale_(?:tkn|pw|oauth)_[\w.-]{30,}", "pscale_"),
-    _rule("supabase-token", r"\bsb[ps]_[a-f0-9]{40}\b|\bsb_secret_[\w-]{20,}", "sb"),
-    _rule("postman-key", r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b", "PMAK-"),
+    _token("supabase-token", r"\bsb[ps]_[a-f0-9]{40}\b|\bsb_secret_[\w-]{20,}", "sb"),
+    _token("postman-key", r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}\b", "PMAK-"),
     _rule("doppler-token", r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{40,}", "dp."),
-    _rule("netlify-token", r"\bnf[pcoub]_[A-Za-z0-9]{36,}", "nf"),
-    _rule("heroku-key", r"\bHRKU-[\w-]{30,}", "HRKU-"),
+    _token("netlify-token", r"\bnf[pcoub]_[A-Za-z0-9]{36,}", "nf"),
+    _token("heroku-key", r"\bHRKU-[\w-]{30,}", "HRKU-"),
     _rule("fly-token", r"\bfm[12][ar]?_[\w+/=-]{40,}|\bfo1_[\w-]{40,}", "fm", "fo1_"),
-    _rule("facebook-token", r"\bEAA[A-Za-z0-9]{60,}", "EAA"),
+    _token("facebook-token", r"\bEAA[A-Za-z0-9]{60,}", "EAA"),
     _rule(
         "password-hash",
         r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}|\$argon2(?:id|i|d)\$[\w=,$+/-]{30,400}"
@@ -205,7 +225,7 @@ SECRETS: tuple[Rule, ...] = (
     Rule(
         "password",
         re.compile(r"(?<=://)[^\s:/?#@'\"]*:(?P<v>[^\s/?#'\"]+)@"),
-        ("://",),
+        _signs(View.TEXT, "://"),
         is_secret,
     ),
     Rule(
@@ -215,7 +235,8 @@ SECRETS: tuple[Rule, ...] = (
             r"|\bauthorization[\"']?\s*[:=]\s*[\"']?(?:token|apikey|key|digest|negotiate)\s+"
             r"(?P<w>[^\s\"',][^\n\"']{7,400})"
         ),
-        hint=re.compile("(?i)bearer|basic|authoriz"),
+        _signs(View.LOWER, "bearer", "basic", "authoriz"),
+        reach=3,
     ),
     Rule(
         "secret",
@@ -223,8 +244,9 @@ SECRETS: tuple[Rule, ...] = (
             r"(?i)(?<!\S)--?(?:password|passwd|pass|token|api-key|secret|auth-token)\s+"
             r"[\"']?(?P<v>[^\s\"'-][^\s\"']{3,})|\blogin\s+\S{1,80}\s+password\s+(?P<w>\S{4,})"
         ),
-        check=is_secret,
-        hint=re.compile("(?i)-pass|-token|-api|-secret|-auth|login"),
+        _signs(View.LOWER, "-pass", "-token", "-api", "-secret", "-auth", "login"),
+        is_secret,
+        reach=3,
     ),
 )
 
@@ -300,62 +322,78 @@ PERSONAL: tuple[Rule, ...] = (
             r"(?<![\w.+-])[\w.+%-]{1,64}(?:@|%40)"
             r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
         ),
-        ("@", "%40"),
+        _signs(View.TEXT, "@", "%40"),
     ),
     Rule(
         "iban",
         re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b"),
-        check=_is_iban,
+        _signs(View.PACKED, "AA00"),
+        _is_iban,
     ),
-    Rule("card", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), check=_is_card),
+    Rule(
+        "card",
+        re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"),
+        _signs(View.PACKED, "0" * 13),
+        _is_card,
+    ),
     Rule(
         "phone",
         re.compile(r"(?<![\w+])\+[1-9]\d{0,2}(?:[ .()/-]{0,2}\d){7,13}(?!\w)"),
-        ("+",),
+        _signs(View.SHAPE, "+0"),
         _is_phone,
     ),
     Rule(
         "phone",
         re.compile(r"(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w-])"),
-        ("-", "."),
+        _signs(View.SHAPE, "000-0000", "000.0000"),
         _is_phone,
     ),
-    Rule("national-id", re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])"), ("-",), _is_ssn),
-    # British: no D, F, I, Q, U, V at first, nor O second; a suffix of A to D.
-    _rule(
+    Rule(
         "national-id",
-        r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2}"
-        r" ?[A-D]\b",
+        re.compile(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])"),
+        _signs(View.SHAPE, "000-00-0000"),
+        _is_ssn,
+    ),
+    # British: no D, F, I, Q, U, V at first, nor O second; a suffix of A to D.
+    Rule(
+        "national-id",
+        re.compile(
+            r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2}"
+            r" ?[A-D]\b"
+        ),
+        _signs(View.PACKED, "AA000000A"),
     ),
     Rule(
         "national-id",
         re.compile(r"(?<![\w.-])\d{3}\.\d{3}\.\d{3}-\d{2}(?![\w-])"),
-        ("-",),
+        _signs(View.SHAPE, "000.000.000-00"),
         lambda text: checkdigits.cpf(_bare(text)),
     ),
     Rule(
         "national-id",
         re.compile(r"\b(?:\d{8}|[XYZ]\d{7})-?[A-HJ-NP-TV-Z]\b"),
-        (),
+        _signs(View.SHAPE, "00000000A", "00000000-A", "A0000000A", "A0000000-A"),
         lambda t: checkdigits.dni(_bare(t)),
     ),
     Rule(
         "national-id",
         re.compile(r"\b[A-Z]{6}\d{2}[A-EHLMPR-T]\d{2}[A-Z]\d{3}[A-Z]\b"),
-        (),
+        _signs(View.SHAPE, "AAAAAA00A00A000A"),
         checkdigits.tax_code,
     ),
     Rule(
         "national-id",
         re.compile(r"(?<![\w.-])\d{6}(?:\d{2})?[-+]\d{4}(?![\w-])"),
-        ("-", "+"),
+        _signs(View.SHAPE, "000000-0000", "000000+0000"),
         checkdigits.personnummer,
     ),
-    _rule(
+    Rule(
         "mac",
-        r"(?<![\w:-])(?!(?:00[:-]){5}00|(?:[fF]{2}[:-]){5}[fF]{2})"
-        r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:-])",
-        ":",
+        re.compile(
+            r"(?<![\w:-])(?!(?:00[:-]){5}00|(?:[fF]{2}[:-]){5}[fF]{2})"
+            r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:-])"
+        ),
+        _signs(View.BARE, ":::::"),
     ),
     _rule(
         "wallet",
@@ -367,7 +405,7 @@ PERSONAL: tuple[Rule, ...] = (
     Rule(
         "ip",
         re.compile(r"(?<![\w.])(?<![A-Za-z]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)"),
-        (".",),
+        _signs(View.SHAPE, ".0.", ".00.", ".000."),
         _is_address,
     ),
     Rule(
@@ -379,7 +417,8 @@ PERSONAL: tuple[Rule, ...] = (
             r"(?![\w:])",
             re.I,
         ),
-        (":",),
+        # Two colons in a row, or all seven.
+        (*_signs(View.TEXT, "::"), *_signs(View.BARE, ":::::::")),
         _is_address,
     ),
 )
