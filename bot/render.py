@@ -198,7 +198,9 @@ def _report(entry: TimelineEntry, context: Context) -> Message:
     paper = File(
         f"{context.incident.id}.diff", "text/x-diff", "The patch", patch.diff.encode("utf-8")
     )
-    return replace(made, diff=heart(patch.diff), files=(*made.files, paper))
+    # The file must apply, so it is as it is; what an approver reads hides no sign from the eye.
+    seen = report_text.visible(heart(patch.diff).replace("\r\n", "\n"))
+    return replace(made, diff=seen, files=(*made.files, paper))
 
 
 def _head(entry: TimelineEntry) -> str:

@@ -281,6 +281,33 @@ def test_a_question_says_yes_no_silence_basis_and_who(office: Office) -> None:
     assert Tone.WAITING is message.tone
 
 
+def test_a_question_names_the_protected_paths_that_the_patch_changes(office: Office) -> None:
+    """In chat, before the yes: five of them with the reason, and how many more there are."""
+    paths = tuple(f".github/workflows/{n}.yml (the team's checks)" for n in range(7))
+    changed = plan().model_copy(update={"protected": paths})
+    rollout = office.rollout(office.open(), plan=changed.model_dump(mode="json"))
+    office.ask(office.bot.room.incidents.get(1), rollout)
+    entry = office.bot.room.timeline.entries(1)[-1]
+    message = render.message(entry, office.bot.poster.gathering.context(entry))
+
+    (named,) = (line for line in message.lines if "steers more than the service" in line)
+    assert all(f"`{path}`" in named for path in paths[:5])
+    assert "and 2 more" in named
+    assert paths[5] not in named
+
+
+def test_a_diff_hides_nothing_from_the_one_who_approves_it(office: Office) -> None:
+    """The file beside it is as it is, since it has to apply."""
+    office.open()
+    made = patch(DIFF.replace("+", "+\u202e", 1).replace("\n", "\r\n"))
+
+    message = reported(office, Stage.PATCH, made)
+
+    assert message.diff is not None
+    assert not {"\u202e", "\r"} & set(message.diff)
+    assert made.diff.encode() in [file.content for file in message.files]
+
+
 def test_a_likely_cause_says_so_on_the_button(office: Office) -> None:
     office.ask(office.open(), verdict=Verdict.LIKELY)
     entry = office.bot.room.timeline.entries(1)[-1]
