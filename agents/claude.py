@@ -20,7 +20,7 @@ from agents.builtin.deadline import Deadline
 from agents.builtin.engine import Builtin
 from agents.builtin.workbench import Workbench
 from agents.case import Case
-from agents.duties import contract, diagnosing, mending, testing, words
+from agents.duties import contract, diagnosing, hotfixing, mending, testing, words
 from agents.duties.contract import Duty, Stamp
 from agents.engine import Budget, Role
 from agents.loop import Again, Ended, Run, Stop, ended
@@ -42,12 +42,15 @@ DUTIES: Mapping[Role, Opening] = {
     Role.BUG_DIAGNOSTICIAN: diagnosing.opened,
     Role.PATCH_DEVELOPER: functools.partial(mending.opened, role=Role.PATCH_DEVELOPER),
     Role.PRODUCTION_FIXER: functools.partial(mending.opened, role=Role.PRODUCTION_FIXER),
+    Role.HOTFIX: hotfixing.opened,
     Role.HOTFIX_TESTER: testing.opened,
     Role.INCIDENT_ANALYZER: words.review_opened,
     Role.DEPLOYMENT_COORDINATOR: words.plan_opened,
 }
 # Of the run's time; the rest is the model's, which begins where the builtin ended.
 BUILTIN_SHARE = 0.5
+# Seconds of a model where it has not all the rest: something burns, and a fix may lie ready.
+MODEL_SECONDS = {Role.HOTFIX: 60.0}
 LEAST_SECONDS = 10.0
 # The other tier may do better with these; with a refused key or a spent budget it would not.
 OTHER_TIER = frozenset({Trouble.UNKNOWN_MODEL, Trouble.BUSY, Trouble.CUT, Trouble.UNREADABLE})
@@ -99,7 +102,7 @@ class Claude:
 
     def run(self, role: Role, case: Case, budget: Budget) -> reports.Report:
         """Return the report of the role; raises `errors.HalonError` if nobody could make one."""
-        if role not in DUTIES:  # the emergency's containment: no second to spend on a model
+        if role is Role.HOTFIX and case.patch is not None:  # a replay of it; nothing to judge
             return self.builtin.run(role, case, budget)
         if not case.model:
             return self._without(role, case, budget)
@@ -147,18 +150,17 @@ class _Performance:
     budget: Budget
     troubles: list[str] = field(default_factory=list)
     spent: Decimal = Decimal(0)
-    used: float = 0.0
+    started: float = 0.0
 
     def played(self) -> reports.Report:
         """Return the model's report, else the builtin's with why."""
-        started = self.engine.clock.now()
+        self.started = self.engine.clock.now()
         base: reports.Report | None = None
         for tier in self._tiers():
             model = self.engine.models[tier]
             kept = self._transcript(tier)
-            done, base = self._tier(model, kept, base, started)
+            done, base = self._tier(model, kept, base)
             self.spent += kept.dollars
-            self.used = self.engine.clock.now() - started
             if done.report is not None:
                 return self._with_cost(done.report)
             self.troubles.append(f"{model.name}: {_why(done)}")
@@ -179,29 +181,29 @@ class _Performance:
     # --- one tier
 
     def _tier(
-        self, model: Model, kept: Transcript, base: reports.Report | None, started: float
+        self, model: Model, kept: Transcript, base: reports.Report | None
     ) -> tuple[Ended, reports.Report | None]:
         if (stopped := kept.stop) is not None:  # an earlier life came to the end
             for bill in kept.bills():
                 self.engine.purse.pay(self.role, bill)
-            return ended(stopped), _base(kept)
+            return ended(kept, stopped), _base(kept)
         begun = kept.start
         stored = _base(kept) or base
         fence = untrusted.Fence(begun["nonce"] if begun else None)
         teller = self._teller(fence)
-        files = kept.path.parent / f"{kept.path.stem}.files"
-        with DUTIES[self.role](self.bench, stored, teller, files) as duty:
+        with DUTIES[self.role](self.bench, stored, teller, kept.files) as duty:
             if begun is None:
-                shown = duty.base.model_dump(mode="json") if duty.base else None
+                made = kept.keep(duty.base.model_dump(mode="json")) if duty.base else None
                 kept.append(Kind.START, role=self.role.value, model=model.name, nonce=fence.nonce,
-                            base=shown)  # fmt: skip
+                            base=made)  # fmt: skip
             if duty.idle:
                 return Ended(Stop.REJECTED, duty.idle), duty.base
-            self.bench.extend(Deadline(max(1.0, self._left(started))))
-            return self._looped(duty, model, kept, teller, started), duty.base
+            seconds = min(self._left(), MODEL_SECONDS.get(self.role, self.budget.seconds))
+            self.bench.extend(Deadline(max(1.0, seconds)))
+            return self._looped(duty, model, kept, teller, seconds), duty.base
 
     def _looped(
-        self, duty: Duty, model: Model, kept: Transcript, teller: telling.Teller, started: float
+        self, duty: Duty, model: Model, kept: Transcript, teller: telling.Teller, seconds: float
     ) -> Ended:
         engine = self.engine
         try:
@@ -213,11 +215,11 @@ class _Performance:
         allowed = min(self.budget.dollars or dollars, dollars + kept.dollars)
         if allowed - kept.dollars <= 0:
             return Ended(Stop.BUDGET, f"no dollar is left ({limit})")
-        seconds = self._left(started) + kept.seconds
-        allowance = Allowance(seconds, engine.limits.turns, engine.limits.tokens, allowed)
+        limits = engine.limits
+        allowance = Allowance(seconds + kept.seconds, limits.turns, limits.tokens, allowed)
         meter = Meter(allowance, kept, engine.prices, model.name, engine.clock)
         tools = [tool for tool in duty.tools() if self._has(tool)]
-        stamp = Stamp(f"{ENGINE} ({model.name})", lambda: engine.clock.now() - started)
+        stamp = Stamp(f"{ENGINE} ({model.name})", lambda: engine.clock.now() - self.started)
         run = Run(
             model=model,
             system=self._system(teller),
@@ -246,8 +248,8 @@ class _Performance:
         """Tell whether the role's file leaves it a tool; looking up evidence is never taken."""
         return tool.name in self.described.tools or tool.name in ("Evidence", "Diff")
 
-    def _left(self, started: float) -> float:
-        return self.budget.seconds - (self.engine.clock.now() - started)
+    def _left(self) -> float:
+        return self.budget.seconds - (self.engine.clock.now() - self.started)
 
     # --- reports
 
@@ -278,7 +280,7 @@ class _Performance:
 def _base(kept: Transcript) -> reports.Report | None:
     """Return what the builtin engine had made when a run began."""
     begun = kept.start
-    return reports.load(begun["base"]) if begun and begun["base"] else None
+    return reports.load(kept.kept(begun["base"])) if begun and begun["base"] else None
 
 
 def _noted(report: reports.Report, notes: tuple[str, ...]) -> dict[str, object]:

@@ -57,6 +57,7 @@ class Again:
 
     why: str
     broken: bool = False  # it does not even have the shape
+    quoted: str = ""  # what programs and strangers said of it, in delimiters already
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Run:
         """Go on until the end, which is recorded; raises only what `check` raises."""
         if (stopped := self.transcript.stop) is not None:
             self._pay_all()
-            return ended(stopped)
+            return ended(self.transcript, stopped)
         self._take_up()
         while True:
             self.check()
@@ -257,8 +258,8 @@ class Run:
             return Ended(Stop.DONE, report=taken)
         took = self.meter.clock.now() - began
         self.transcript.append(
-            Kind.RESULT, id=call, text=taken.why, error=True, broken=taken.broken,
-            submitted=True, seconds=round(took, 3),
+            Kind.RESULT, id=call, text="\n".join(filter(None, (taken.why, taken.quoted))),
+            error=True, broken=taken.broken, submitted=True, seconds=round(took, 3),
         )  # fmt: skip
         refused = [r for r in self.transcript.of(Kind.RESULT) if r.get("submitted")]
         if sum(bool(r["broken"]) for r in refused) >= BROKEN_RESULTS:
@@ -310,19 +311,21 @@ class Run:
             stop=done.stop.value,
             detail=done.detail,
             trouble=done.trouble.value if done.trouble else None,
-            report=done.report.model_dump(mode="json") if done.report else None,
+            report=self.transcript.keep(done.report.model_dump(mode="json"))
+            if done.report
+            else None,
         )
         return done
 
 
-def ended(record: dict[str, Any]) -> Ended:
+def ended(transcript: Transcript, record: dict[str, Any]) -> Ended:
     """Return how a recorded run ended."""
     try:
         return Ended(
             Stop(record["stop"]),
             record["detail"],
             Trouble(record["trouble"]) if record["trouble"] else None,
-            reports.load(record["report"]) if record["report"] else None,
+            reports.load(transcript.kept(record["report"])) if record["report"] else None,
         )
     except (ValueError, KeyError) as error:
         raise errors.PermanentFailure(

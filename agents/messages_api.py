@@ -19,6 +19,10 @@ SILENCE_SECONDS = 120.0  # between two pieces of a stream
 CACHED = {"type": "ephemeral"}
 KEY_STATES = frozenset({401, 402, 403})
 BUSY_STATES = frozenset({408, 409, 429})
+NO_MESSAGE = (
+    "The model's server answered without a message; see that ANTHROPIC_BASE_URL names one that "
+    "speaks the Messages API. It is asked again."
+)
 # In the middle of a stream an error comes under the status of its beginning, which was 200.
 BUSY_KINDS = frozenset({"overloaded_error", "api_error", "rate_limit_error", "timeout_error"})
 
@@ -63,11 +67,15 @@ class MessagesApi:
         if seconds <= 0:
             raise ModelFailed(Trouble.LATE, "The run's time is up.")
         limit = httpx2.Timeout(min(seconds, SILENCE_SECONDS), connect=min(seconds, CONNECT_SECONDS))
+        begun = False
         with self._client() as client, client.messages.stream(**asked, timeout=limit) as stream:
             for event in stream:
+                begun = begun or isinstance(event, RawMessageStartEvent)
                 _count(event, billed)
                 if left() <= 0:
                     raise ModelFailed(Trouble.LATE, "The run's time was up in the middle.")
+            if not begun:  # a page of a proxy, or JSON where a stream was asked for
+                raise ModelFailed(Trouble.UNREADABLE, NO_MESSAGE)
             whole = stream.current_message_snapshot
         if whole.stop_reason is None:
             said = "The model's reply ended in the middle; it is asked again."

@@ -1,10 +1,12 @@
 """Reads roles and skills: Markdown with a front matter, in the formats that Claude Code reads.
 
 Used by the claude engine, once per run. A team's own folder goes before the one that comes with
-Halon, file by file; a file can take tools from a role and never give it one.
+Halon, file by file; a file can take tools from a role and never give it one. A role's skills stand
+in its instructions, so that it has read them before it can act; a file may add some and drop none.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,15 @@ from incidents import errors
 OURS = Path(__file__).parent
 FRONT = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n(.*)\Z", re.DOTALL)
 LARGEST_BYTES = 64 * 1024
+SKILLS: Mapping[Role, tuple[str, ...]] = {
+    Role.BUG_DIAGNOSTICIAN: ("bug-diagnosis",),
+    Role.PATCH_DEVELOPER: ("patch-development",),
+    Role.HOTFIX_TESTER: ("hotfix-testing",),
+    Role.DEPLOYMENT_COORDINATOR: ("deployment-strategy",),
+    Role.INCIDENT_ANALYZER: ("incident-analysis",),
+    Role.PRODUCTION_FIXER: ("bug-diagnosis", "patch-development"),
+    Role.HOTFIX: ("patch-development",),
+}
 # What a team's file may name instead of a tier: the names that Claude Code knows models by.
 TIERS = {"haiku": Tier.FAST, "fast": Tier.FAST}
 
@@ -36,7 +47,7 @@ def load(role: Role, own: Path | None = None) -> RoleFile:
     folders = [*([own] if own else []), OURS]
     where = _first(folders, f"roles/{role.value}.md")
     fields, prompt = _parsed(where)
-    skills = _list(fields.get("skills", ""))
+    skills = tuple(dict.fromkeys((*SKILLS[role], *_list(fields.get("skills", "")))))
     parts = [prompt.strip()]
     for skill in skills:
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", skill):

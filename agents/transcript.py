@@ -2,9 +2,11 @@
 
 Written by the loop; read when a killed run goes on. A model's reply is recorded before its tools
 run and each result right after its tool, so a run goes on where it died: nothing is asked, run or
-paid for twice. It holds only text that was made safe before.
+paid for twice. It holds only text that was made safe before; what a later life needs as it is, such
+as a diff with a customer's address in it, is kept in files beside it that nobody is shown.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -71,6 +73,38 @@ class Transcript:
         self.records.append(json.loads(line))
         crash.point(RECORDED, f"{self.path.stem}:{len(self.records)}")
         return self.records[-1]
+
+    @property
+    def files(self) -> Path:
+        """The private folder of what the records only name."""
+        return self.path.parent / f"{self.path.stem}.files"
+
+    def keep(self, value: Any) -> str:
+        """Keep a value as it is, and return the name by which `kept` gives it back."""
+        raw = json.dumps(value, default=str).encode("utf-8", "backslashreplace")
+        name = hashlib.sha256(raw).hexdigest()
+        try:
+            self.files.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with (self.files / name).open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise errors.PermanentFailure(
+                f"The transcript's folder {str(self.files)!r} cannot be written "
+                f"({error.strerror}); make room there."
+            ) from error
+        return name
+
+    def kept(self, name: str) -> Any:
+        """Return a value that was kept; raises PermanentFailure if it is gone."""
+        try:
+            return json.loads((self.files / name).read_bytes())
+        except (OSError, ValueError) as error:
+            raise errors.PermanentFailure(
+                f"A part of the transcript {str(self.path)!r} is gone; move the transcript away, "
+                "and the role starts anew."
+            ) from error
 
     def of(self, *kinds: Kind) -> Iterator[Record]:
         """Yield the records of some kinds in order."""

@@ -45,6 +45,12 @@ KINDS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"|\.npmrc$|\.yarnrc(?:\.yml)?$|pip\.conf$",
         ),
         (
+            "how it is tested",
+            r"conftest\.py$|\.?pytest\.ini$|setup\.cfg$|(?:site|user)customize\.py$"
+            r"|(?:jest|vitest|karma|playwright|cypress)\.conf(?:ig)?\.[cm]?[jt]s$"
+            r"|\.mocharc[^/]*$|phpunit\.xml(?:\.dist)?$|\.rspec$|\.coveragerc$|[^/]*\.pth$",
+        ),
+        (
             "what steers agents and editors",
             r"\.claude/|CLAUDE\.md$|AGENTS\.md$|\.mcp\.json$|\.cursor/|\.cursorrules$|\.vscode/"
             r"|\.idea/|\.envrc$|\.devcontainer",

@@ -1,15 +1,11 @@
 """A workspace of Slack for tests: the real client speaks to a real server, through our faults.
 
-The server is the npm package `emulate`, installed by .ci/slack; `tests.slack_faults` stands before
-it. Started once per session; each test takes channels of its own. Read back with `thread`, as a
-person would read it.
+The server is the npm package `emulate`, installed by `.ci/doubles`; `tests.slack_faults` stands
+before it. Started once per session; each test takes channels of its own. Read back with `thread`,
+as a person would read it.
 """
 
 import json
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +15,11 @@ from typing import Any
 import httpx
 from slack_sdk.web import WebClient
 
-from tests import services
+from tests import doubles
 from tests.slack_faults import PAST, Faults
 
 Json = dict[str, Any]
 TOKEN = "xoxb-test"
-STARTS_WITHIN = 60.0
 PEOPLE = ("rita", "ada", "sam")
 
 
@@ -81,10 +76,7 @@ class Workspace:
 @contextmanager
 def running(folder: Path) -> Iterator[Workspace]:
     """Start the server and its proxy; without the package, skip at home and fail in CI."""
-    home = Path(os.environ.get("EMULATE_HOME") or Path.home() / ".cache/halon-emulate")
-    node = home / "node_modules/node-of-this-machine/bin/node"
-    program = home / "node_modules/emulate/dist/index.js"
-    services.need(node if node.exists() and program.exists() else None, "emulate (.ci/slack)")
+    command = doubles.argv("emulate/dist/index.js", "emulate")
     seed = folder / "slack.json"
     people = [{"name": one, "real_name": one.capitalize(), "email": f"{one}@example.com"}
               for one in PEOPLE]  # fmt: skip
@@ -92,33 +84,14 @@ def running(folder: Path) -> Iterator[Workspace]:
         json.dumps({"slack": {"team": {"name": "T", "domain": "t"}, "users": people}}),
         encoding="utf-8",
     )
-    port = _free_port()
+    port = doubles.free_port()
+    probe = httpx.Request(
+        "GET",
+        f"http://127.0.0.1:{port}/api/auth.test",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
     with Faults(f"http://127.0.0.1:{port}") as faults:
-        argv = [str(node), str(program), "start", "--service", "slack", "--port", str(port),
-                "--seed", str(seed), "--base-url", faults.url]  # fmt: skip
-        with (folder / "slack.log").open("wb") as log:
-            server = subprocess.Popen(argv, stdout=log, stderr=log, cwd=folder)
-            try:
-                _wait(f"http://127.0.0.1:{port}/api/auth.test", server)
-                yield Workspace(f"http://127.0.0.1:{port}", faults)
-            finally:
-                server.terminate()
-                server.wait(20)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + STARTS_WITHIN
-    while True:
-        try:
-            httpx.get(address, headers={"Authorization": f"Bearer {TOKEN}"}, timeout=5)
-            return
-        except httpx.TransportError:
-            assert server.poll() is None, "the server ended"
-            assert time.monotonic() < end, "the server does not answer"
-            time.sleep(0.1)
+        command += ["start", "--service", "slack", "--port", str(port), "--seed", str(seed),
+                    "--base-url", faults.url]  # fmt: skip
+        with doubles.started(command, folder, probe):
+            yield Workspace(f"http://127.0.0.1:{port}", faults)

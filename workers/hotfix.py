@@ -74,7 +74,8 @@ def _contain(job: Job, words: str) -> Ending:
         if report.patch is None:
             return _ending(job, report, Outcome.NOTHING, human=report.summary)
         shown = _shown(job, mirror, report.patch)
-        report = _told(job, mirror, report.model_copy(update={"shown_whole": shown is not None}))
+        whole = report.model_copy(update={"shown_whole": shown is not None})
+        report = _told(job, mirror, whole, report.patch)
     return _ending(job, report, Outcome.PATCHED, shown=shown)
 
 
@@ -140,10 +141,10 @@ def _shown(job: Job, mirror: git.Repository, patch: reports.Patch) -> str | None
     return None
 
 
-def _told(job: Job, mirror: git.Repository, report: reports.Hotfix) -> reports.Hotfix:
+def _told(
+    job: Job, mirror: git.Repository, report: reports.Hotfix, patch: reports.Patch
+) -> reports.Hotfix:
     """Add the line that puts the patch in, checked against what is deployed and the branch."""
-    patch = report.patch
-    assert patch is not None  # noqa: S101 - the caller looked
     name = f"{job.incident.id}.diff"
     fetched = f"halon incident patch {job.incident.id} > {name}"
     branch = job.service.branch
@@ -230,5 +231,5 @@ def _ending(
         report=report.model_dump(mode="json"),
         entries=(entries.report(Stage.HOTFIX, posted.model_dump(mode="json")),),
         human=human,
-        engine=job.engine.name,
+        engine=report.engine,
     )

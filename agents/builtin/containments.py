@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass, field, replace
 
 from agents.builtin import catches, caution, guards, pins, suspects, wider
-from agents.builtin.symptom import Symptom
+from agents.builtin.symptom import Shown, Symptom
 from agents.builtin.workbench import Workbench
 from agents.gitcalls import GitFailed
 from incidents.reports import RemedyKind
@@ -56,6 +56,7 @@ class Containments:
     """The ways to contain one symptom, and why others could not be built."""
 
     symptom: Symptom
+    shown: Shown
     refused: list[str] = field(default_factory=list)
 
     @property
@@ -85,9 +86,9 @@ class Containments:
         source = self.bench.source
         window = source.window(None, self.head, WINDOW)
         floor = window[0].sha if len(window) > 1 else None
-        words = suspects.words_of(self.symptom.crash.message) if self.symptom.crash else ()
+        words = suspects.words_of(self.shown.crash.message)
         return suspects.rank(
-            source, head=self.head, good=floor, frames=self.symptom.located, words=words
+            source, head=self.head, good=floor, frames=self.shown.located, words=words
         )
 
     def _sized(
@@ -106,8 +107,7 @@ class Containments:
         return self.bench.case.incident or "hotfix"
 
     def _guarded(self) -> list[Candidate]:
-        assert self.symptom.scene is not None  # noqa: S101
-        scene = replace(self.symptom.scene, target=self.symptom.crash)
+        scene = replace(self.shown.scene, target=self.shown.crash)
         built = guards.build(self.bench, scene, self.head, self.name)
         if isinstance(built, str):
             self.refused.append(f"guard: {built}")
@@ -117,16 +117,16 @@ class Containments:
     def _caught(self) -> list[Candidate]:
         """Catch the error where it arises, else one or two calls further out."""
         found: list[Candidate] = []
-        if self.symptom.crash is None or not self.symptom.located:
+        if not self.shown.located:
             self.refused.append("catch: the crashing line lies in no tracked file of the service")
             return []
-        for item in self.symptom.located[:FRAMES]:
+        for item in self.shown.located[:FRAMES]:
             path = item.file or ""
             content = self.bench.repository.show(self.head, path)
             if content is None or not path.endswith(".py") or self._is_protected(path):
                 self.refused.append(f"catch: {path} is not to be changed so")
                 continue
-            error = self.symptom.crash.exception
+            error = self.shown.crash.exception
             built = catches.build(content, path, item.frame.line, error, self.name)
             if isinstance(built, str):
                 self.refused.append(f"catch: {built}")
@@ -222,12 +222,11 @@ class Containments:
         return [self._sized(kind, tree, replace(told, risk=risk), commit)]
 
     def _old(self, title: str, why: str) -> Words:
-        crash = self.symptom.crash
         return Words(
             title=title,
             why=why,
             risk="low: these lines are what ran before; what the change brought is gone again",
-            watch=f"the number of {crash.exception if crash else 'errors'} in the log must fall",
+            watch=f"the number of {self.shown.crash.exception or 'errors'} in the log must fall",
         )
 
     def _with_its_test(self, tree: str) -> str:
@@ -235,7 +234,7 @@ class Containments:
 
         The other tests of the change go with it: they ask for what is taken back.
         """
-        shows = self.symptom.scene.pinned if self.symptom.scene else ()
+        shows = self.shown.scene.pinned
         return self.bench.source.pinned(tree, self.head, shows) if shows else tree
 
     def _with_tests(self, tree: str) -> str:
@@ -250,7 +249,7 @@ class Containments:
         settings = [p for p in paths if suspects.CONFIG_FILE.search(p) and not pins.testlike(p)]
         if settings and len(settings) < len(paths):
             parts.append((RemedyKind.CONFIG, settings))
-        code = list(dict.fromkeys(item.file for item in self.symptom.located[:FRAMES] if item.file))
+        code = list(dict.fromkeys(item.file for item in self.shown.located[:FRAMES] if item.file))
         for path in code:
             if path in paths and len(paths) > 1:
                 parts.append((RemedyKind.RESTORE, [path]))

@@ -29,20 +29,33 @@ def _installed(frame: Frame) -> Frame:
     return replace(frame, path=inner) if "/" in inner else frame
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A failure that a replay shows, and where in the code it arises."""
+
+    scene: Scene
+    target: Failure
+    crash: Failure  # the error in the service's code: the words' own where the replay shows none
+    located: tuple[Located, ...]
+
+    def __str__(self) -> str:
+        if self.located and self.located[0].file:
+            return f"{self.crash} in {self.located[0].file}:{self.located[0].frame.line}"
+        return str(self.crash)
+
+
 @dataclass
 class Symptom:
-    """What the words say, what the replay shows of it, and where in the code it arises."""
+    """What the words say, and what is found of it."""
 
     bench: Workbench
     head: str
     clues: Clues
     located: tuple[Located, ...] = ()
-    scene: Scene | None = None
-    crash: Failure | None = None  # the error in the service's code, where the replay shows one
     gaps: list[str] = field(default_factory=list)
 
-    def find(self) -> str:
-        """Replay what is configured until it shows the failure; return why not, or nothing."""
+    def find(self) -> Shown | str:
+        """Replay what is configured until it shows the failure; return that, or why not."""
         files = self.bench.source.files(self.head)
         self.located = suspects.locate([_installed(one) for one in self.clues.frames], files)
         foreign = self._foreign()
@@ -51,12 +64,10 @@ class Symptom:
         shown: list[str] = []
         for replays in self._commands():
             scene = Scene(replays, self.bench.source.tree(self.head))
-            why = self._play(scene)
-            if not why:
-                self.scene = scene
-                self._place()
-                return ""
-            shown.append(f"`{replays.command}`: {why}")
+            played = self._play(scene)
+            if isinstance(played, Failure):
+                return self._placed(scene, played)
+            shown.append(f"`{replays.command}`: {played}")
         if not shown:
             return (
                 "no command is configured that could show it, and the file may not name one: set "
@@ -108,8 +119,8 @@ class Symptom:
                     return requests
         return None
 
-    def _play(self, scene: Scene) -> str:
-        """Replay one command on the broken tree; return why it does not show the failure."""
+    def _play(self, scene: Scene) -> Failure | str:
+        """Replay one command on the broken tree; return the failure, or why it is not shown."""
         scene.replays.at_least([scene.head], RUNS)
         runs = scene.replays.tally(scene.head)
         states = {run.observed.state for run in runs}
@@ -143,7 +154,7 @@ class Symptom:
         if not steady:
             scene.replays.at_least([scene.head], MORE_RUNS)
             self.gaps.append("the failure comes and goes: it was replayed more often")
-        return ""
+        return target
 
     def _target(self, shown: tuple[Failure, ...], output: str) -> Failure | str:
         """Return the failure that the words mean; another one is not theirs to mend."""
@@ -174,27 +185,17 @@ class Symptom:
         mine = trace.exception.rpartition(".")[2] if trace else ""
         return not printed or mine in printed
 
-    def _place(self) -> None:
+    def _placed(self, scene: Scene, target: Failure) -> Shown:
         """Settle where the error arises: as the replay prints it, else as the words do."""
-        assert self.scene is not None and self.scene.target is not None  # noqa: S101, PT018
         files = self.bench.source.files(self.head)
-        printed = traces.parse(self.scene.words)
+        printed = traces.parse(scene.words)
         frames = [frame for item in reversed(printed) for frame in item.frames]
-        found = suspects.locate([*frames, *suspects.of_output(self.scene.words)], files)
-        self.crash = self.scene.target
-        if not found and self.located:
-            self.scene.words = f"{self.scene.words}\n{self.clues.words}"
-            found = self.located
-            if self.clues.trace is not None:
-                self.crash = Failure(
-                    self.scene.target.test,
-                    self.clues.trace.exception.rpartition(".")[2],
-                    self.clues.trace.message,
-                )
-        self.located = found
-
-    def __str__(self) -> str:
-        what = str(self.crash or "the failure")
-        if self.located and self.located[0].file:
-            return f"{what} in {self.located[0].file}:{self.located[0].frame.line}"
-        return what
+        found = suspects.locate([*frames, *suspects.of_output(scene.words)], files)
+        if found or not self.located:
+            return Shown(scene, target, target, found)
+        scene.words = f"{scene.words}\n{self.clues.words}"
+        trace = self.clues.trace
+        if trace is None:
+            return Shown(scene, target, target, self.located)
+        said = Failure(target.test, trace.exception.rpartition(".")[2], trace.message)
+        return Shown(scene, target, said, self.located)

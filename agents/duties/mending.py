@@ -17,7 +17,7 @@ from agents import pack
 from agents.builtin import remedy
 from agents.builtin.scene import Scene
 from agents.builtin.workbench import Workbench
-from agents.duties import contract
+from agents.duties import contract, grounds
 from agents.duties.contract import Stamp, Submitted
 from agents.duties.diagnosing import safe, seeded
 from agents.engine import Role
@@ -26,6 +26,7 @@ from agents.telling import Teller
 from agents.tools import editing, history, logquery, reading, running
 from agents.tools.contract import Tool
 from agents.tools.desk import Desk
+from agents.untrusted import Source
 from incidents import errors, protection, reports
 from incidents.reports import RemedyKind
 
@@ -125,7 +126,7 @@ class Mending:
         if self.scene is None:
             return Again(f"No patch can be shown to hold: {self.idle}")
         if named := self._guarded(said):
-            return Again(f"No guard is placed in {named}: a person has to decide about it.")
+            return Again(f"No guard is placed in {named!r}: a person has to decide about it.")
         draft = remedy.Draft(
             kind=self._kind(said),
             tree=tree,
@@ -141,9 +142,8 @@ class Mending:
         except errors.TimeSpent as spent:
             return Again(f"There was no time left to try it: {spent.message}")
         if isinstance(made, str):
-            return Again(
-                f"Your patch was tried and does not hold: {self.the_desk.teller.safe(made)}"
-            )
+            quoted = self.the_desk.teller.tell(Source.TEST, made)
+            return Again("Your patch was tried and does not hold.", quoted=quoted)
         made = made.model_copy(update={"containment": said.containment})
         return self._stamped(made, said, stamp)
 
@@ -197,9 +197,7 @@ def opened(
 
     def refusal(path: str) -> str:
         # What the settings name may be edited, for a person approves it; never guarded, see `take`.
-        for one in protection.protected([path], (), pinned):
-            return f"{one} needs a human's word and is not changed here; name it as a gap."
-        return ""
+        return grounds.refusal(path, bench.source.files(found.revision), (), pinned)
 
     desk.refusal = refusal
     bench.case = replace(bench.case, diagnosis=found)

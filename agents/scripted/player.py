@@ -74,6 +74,25 @@ def patch(asked: Asked) -> Turn:
     return calls(("Submit", handed_in("my edits")))
 
 
+def contain(asked: Asked) -> Turn:
+    """Replay once, and take what the builtin engine has contained; without it nothing is safe."""
+    if asked.turn == 0:
+        return calls(("Reproduce", {}), text="I look at the failure once before I change anything.")
+    offered = "it was replayed and holds" in asked.task()
+    return calls(
+        (
+            "Submit",
+            {
+                "what": "the builtin engine's containment" if offered else "nothing is safe",
+                "title": "Go on where the error was raised",
+                "why": "It is the smallest change that was shown to hold.",
+                "risk": "low: the cause stays and somebody comes back for it",
+                "watch": "the count of the error in the log",
+            },
+        )
+    )
+
+
 def handed_in(what: str) -> dict[str, Any]:
     """Return a patch as a developer hands it in."""
     return {
@@ -176,7 +195,7 @@ ROLES: dict[str, Callable[[Asked], Turn | Failure]] = {
     "bug-diagnostician": diagnose,
     "patch-developer": patch,
     "production-fixer": patch,
-    "hotfix": patch,
+    "hotfix": contain,
     "hotfix-tester": test,
     "incident-analyzer": review,
     "deployment-coordinator": plan,

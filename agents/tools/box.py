@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agents import telling
+from agents.tools import contract
 from agents.tools.contract import Answer, Tool
 from incidents import errors
 
@@ -47,6 +48,8 @@ class Box:
         tool = self._tool(name)
         if tool is None:
             return Answer(self._no_such(name), error=True)
+        if _unspeakable(given):
+            return Answer(f"{name} cannot be called with signs that are no text.", error=True)
         key = self.key(name, given)
         if key in self._answers and not tool.writes:
             first = self._answers[key]
@@ -61,6 +64,8 @@ class Box:
             answer = tool.run(arguments)
         except (errors.StaleFence, errors.Cancelled):
             raise
+        except contract.Refused as error:
+            answer = Answer(error.quoted, error=True, source=error.source, lead=error.message)
         except errors.HalonError as error:
             answer = Answer(error.message, error=True)
         told = Answer(self._told(answer), answer.error, answer.kept)
@@ -90,7 +95,9 @@ class Box:
 
     def _told(self, answer: Answer) -> str:
         text = cut(answer.text)
-        return self.teller.tell(answer.source, text, answer.origin) if answer.source else text
+        if answer.source:
+            text = self.teller.tell(answer.source, text, answer.origin)
+        return f"{answer.lead}\n{text}" if answer.lead else text
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
@@ -100,6 +107,20 @@ def cut(text: str, longest: int = LONGEST) -> str:
     half = longest // 2
     missing = len(text) - 2 * half
     return f"{text[:half]}\n[… {missing} characters left out; ask for less …]\n{text[-half:]}"
+
+
+def _unspeakable(given: object) -> bool:
+    """Tell whether arguments hold what no program and no file of text takes: NUL, half signs."""
+    text = json.dumps(given, ensure_ascii=False, default=str)
+    return "\\u0000" in text or not _encodes(text)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _mistakes(name: str, error: ValidationError) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from agents.untrusted import Source
+from incidents import errors
 
 
 class Arguments(BaseModel):
@@ -33,6 +34,15 @@ class Answer:
     # Whose text it is; None for Halon's own words, which need no delimiters.
     source: Source | None = None
     origin: str = ""
+    lead: str = ""  # Halon's own words about it, before the delimiters: nobody else can say them
+
+
+class Refused(errors.ToolRefused):
+    """A refusal that quotes the repository: what it quotes stands in delimiters, apart."""
+
+    def __init__(self, message: str, quoted: str, source: Source = Source.NAME) -> None:
+        super().__init__(message)
+        self.quoted, self.source = quoted, source
 
 
 def unchanged() -> str:

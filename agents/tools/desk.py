@@ -5,7 +5,8 @@ to a repository; each trial gets a folder of its own from the workspaces.
 """
 
 import hashlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from agents.builtin import diagnose
 from agents.builtin.scene import Scene
 from agents.builtin.workbench import Workbench
 from agents.evidence import Ledger
-from agents.tools.contract import Answer
+from agents.tools.contract import Answer, Refused
 from agents.untrusted import Source
 from incidents import errors, models, reports
 
 LARGEST_FILE = 512 * 1024
+ABBREVIATED = re.compile(r"[0-9a-fA-F]{4,39}")
 LINK = "120000"
 
 SOURCES = {
@@ -43,6 +45,7 @@ class Desk:
     folder: Path  # private, beside the transcript: what edits a later life takes up
     edits: Edits = field(default_factory=dict)
     root: str = ""  # the tree that the edits lie over: the base, or the base with a commit out
+    out: str = ""  # that commit
     # Why a path may not be edited; empty for one that may.
     refusal: Callable[[str], str] = lambda path: ""
 
@@ -114,7 +117,7 @@ class Desk:
     def restore_edit(self, kept: dict[str, str]) -> None:
         """Take up an edit of an earlier life."""
         if kept.get("root"):
-            self.root, self.edits = kept["root"], {}
+            self.root, self.edits, self.out = kept["root"], {}, kept["commit"]
             return
         name = kept["content"]
         self.edits[kept["path"]] = (self.folder / name).read_bytes() if name else None
@@ -125,9 +128,8 @@ class Desk:
         base = self.bench.repository.resolve(self.base)
         tree, conflicts = self.bench.source.without(base, sha)
         if tree is None:
-            names = ", ".join(conflicts[:5]) or "it is not contained"
-            raise errors.ToolRefused(f"{sha[:12]} cannot be taken out by itself: {names}.")
-        self.root, self.edits = tree, {}
+            raise kept_in(sha, conflicts)
+        self.root, self.edits, self.out = tree, {}, sha
         return {"root": tree, "commit": sha, "base": base}
 
     def _links(self) -> frozenset[str]:
@@ -166,10 +168,24 @@ class Desk:
     def commit(self, name: str) -> str:
         """Return the full sha of a commit that the broken revision contains; raises ToolRefused."""
         try:
-            return self.bench.repository.resolve(name)
+            sha = self.bench.repository.resolve(name)
         except errors.NotFound as error:
             raise errors.ToolRefused(error.message) from error
+        if ABBREVIATED.fullmatch(name) and not sha.startswith(name.lower()):
+            raise errors.ToolRefused(
+                f"{name!r} is also the name of a branch or a tag, of another commit; give the "
+                "whole sha."
+            )
+        return sha
 
     def scene(self) -> Scene | None:
         """Return what replaying the failure showed; plays it if nobody has in this life."""
         return diagnose.scene_of(self.bench)
+
+
+def kept_in(commit: str, conflicts: Sequence[str]) -> errors.ToolRefused:
+    """Return the refusal to take a commit out: later ones changed the same lines of these files."""
+    said = f"{commit[:12]} cannot be taken out by itself"
+    if not conflicts:
+        return errors.ToolRefused(f"{said}: it is not contained.")
+    return Refused(f"{said}; later commits changed the same lines of:", "\n".join(conflicts[:5]))

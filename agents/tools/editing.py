@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from agents.tools.contract import Answer, Arguments, Nothing, Tool
-from agents.tools.desk import Desk
+from agents.tools.desk import LARGEST_FILE, Desk
 from agents.untrusted import Source
 from incidents import errors
 from incidents.redaction import TOKEN
@@ -58,6 +58,9 @@ def tools(desk: Desk) -> list[Tool]:
             raise errors.ToolRefused(
                 f"That text stands {count} times in {given.path!r}; quote more lines around it."
             )
+        # Counted before it is made: a letter that stands everywhere could become gigabytes.
+        if len(text) + count * (len(new) - len(old)) > LARGEST_FILE:
+            raise errors.ToolRefused(f"{given.path!r} would become too large; replace less.")
         kept = desk.write(given.path, text.replace(old, new).encode())
         return _edited(desk, f"{given.path}: {count} replaced.", kept)
 

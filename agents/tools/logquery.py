@@ -22,7 +22,8 @@ from incidents.models import EvidenceKind
 
 BLOCK = 4 * 1024 * 1024
 SECONDS = 15.0
-SHOWN = 25  # lines from the head, and as many from the tail
+SHOWN = 25  # hits from the head, and as many from the tail
+MOST_LINES = 4 * SHOWN  # of the head, with the lines after its hits
 LINE = 600
 GZIP = b"\x1f\x8b"
 
@@ -40,6 +41,7 @@ class Hits:
     """What one query found."""
 
     count: int = 0
+    first: int = 0  # how many of them stand in `head`
     head: list[str] = field(default_factory=list)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=SHOWN))
     gaps: list[str] = field(default_factory=list)
@@ -47,10 +49,21 @@ class Hits:
     def add(self, line: str) -> None:
         """Count a line and keep it if it is among the first or the last."""
         self.count += 1
-        if len(self.head) < SHOWN:
+        if self.first < SHOWN:
+            self.first += 1
             self.head.append(line)
         else:
             self.tail.append(line)
+
+    def follow(self, line: str) -> None:
+        """Keep a line that stands after one of the first hits; a log is longer than our memory."""
+        if not self.tail and len(self.head) < MOST_LINES:
+            self.head.append(line)
+
+    @property
+    def left_out(self) -> int:
+        """Say how many hits are neither among the first nor among the last."""
+        return self.count - self.first - len(self.tail)
 
 
 def tools(desk: Desk) -> list[Tool]:
@@ -66,8 +79,8 @@ def tools(desk: Desk) -> list[Tool]:
             _scan(path, given, desk.teller.meant(given.contains), hits, until)
         if not hits.count and not hits.gaps:
             return Answer(f"No line of {len(logs)} log files holds {given.contains!r}.")
-        left_out = hits.count - len(hits.head) - len(hits.tail)
-        lines = [*hits.head, *([f"[… {left_out} lines …]"] if left_out > 0 else []), *hits.tail]
+        between = [f"[… {hits.left_out} lines …]"] if hits.left_out else []
+        lines = [*hits.head, *between, *hits.tail]
         lines += [f"gap: {gap}" for gap in hits.gaps]
         where = f"{hits.count} lines hold {given.contains!r}"
         return desk.record(EvidenceKind.LOG, "log query", where, "\n".join(lines))
@@ -96,7 +109,7 @@ def _scan(path: Path, given: LogArguments, contains: str, hits: Hits, until: flo
                     if hit or after:
                         after = given.around if hit else after - 1
                         text = line[:LINE].decode("utf-8", "replace")
-                        hits.add(f"{path.name}: {text}") if hit else hits.head.append(f"  {text}")
+                        hits.add(f"{path.name}: {text}") if hit else hits.follow(f"  {text}")
     except (OSError, EOFError, zlib.error) as error:
         hits.gaps.append(f"{path.name} cannot be read whole ({type(error).__name__})")
 

@@ -5,12 +5,14 @@ be named.
 """
 
 import fnmatch
+import math
+import re
 from typing import Annotated
 
 from pydantic import Field
 
 from agents.gitcalls import GitFailed, decoded
-from agents.tools.contract import Answer, Arguments, Tool
+from agents.tools.contract import Answer, Arguments, Refused, Tool
 from agents.tools.desk import Desk
 from agents.untrusted import Source
 from incidents import errors
@@ -19,6 +21,8 @@ from incidents.models import EvidenceKind
 LINES = 250
 HITS = 120
 PATHS = 300
+REPEATS = re.compile(r"\{(\d*)(?:,(\d*))?\}")
+MOST_REPEATS = 1000
 
 
 class ReadArguments(Arguments):
@@ -59,7 +63,7 @@ def tools(desk: Desk) -> list[Tool]:
         revision = desk.commit(given.revision) if given.revision else None
         raw = desk.content(given.path, revision)
         if raw is None:
-            raise errors.ToolRefused(_no_file(desk, given.path))
+            raise _no_file(desk, given.path)
         if b"\0" in raw[:8000]:
             raise errors.ToolRefused(f"{given.path!r} is no text ({len(raw)} bytes).")
         lines = raw.decode("utf-8", "replace").splitlines()
@@ -73,6 +77,8 @@ def tools(desk: Desk) -> list[Tool]:
         )
 
     def grep(given: GrepArguments) -> Answer:
+        if given.regex and _explodes(given.pattern):
+            raise errors.ToolRefused("This pattern repeats too much; search for something simpler.")
         words = ["grep", "-n", "-I", "--no-color", "-E" if given.regex else "-F"]
         words += ["-e", desk.teller.meant(given.pattern), desk.tree()]
         words += ["--", given.folder] if given.folder else []
@@ -122,8 +128,16 @@ def _matches(path: str, pattern: str) -> bool:
     )
 
 
-def _no_file(desk: Desk, path: str) -> str:
+def _explodes(pattern: str) -> bool:
+    """Tell whether git's own library would need gigabytes to read it: repeats within repeats."""
+    counts = [int(high or low or 1) for low, high in REPEATS.findall(pattern)]
+    return math.prod(counts) > MOST_REPEATS
+
+
+def _no_file(desk: Desk, path: str) -> errors.ToolRefused:
     name = path.rpartition("/")[2]
     alike = [known for known in desk.files() if known.endswith(f"/{name}") or known == name][:5]
-    hint = f" Did you mean {', '.join(alike)}?" if alike else " Glob lists what there is."
-    return f"There is no file {path!r} in this tree.{hint}"
+    said = f"There is no file {path!r} in this tree."
+    if not alike:
+        return errors.ToolRefused(f"{said} Glob lists what there is.")
+    return Refused(f"{said} Did you mean:", "\n".join(alike))

@@ -4,6 +4,7 @@ No word of a command comes from the model: it chooses only the tree. Results are
 replays that prove a cause and try a patch.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from agents.builtin import reproduction, trying
 from agents.builtin.reproduction import Run
 from agents.builtin.scene import Scene
 from agents.tools.contract import Answer, Arguments, Nothing, Tool
-from agents.tools.desk import Desk
+from agents.tools.desk import Desk, kept_in
 from agents.untrusted import Source
 from incidents import errors
 
@@ -45,7 +46,7 @@ def reproduce_tool(desk: Desk) -> Tool:
         counted = ", ".join(
             f"{marks.count(mark)} of {len(marks)} {words[mark]}" for mark in dict.fromkeys(marks)
         )
-        return _answer(desk, name, f"the failure on {label}: {counted}", run)
+        return _answer(desk, name, f"the failure on {label}: {counted}.", run)
 
     described = (
         "Replay the failure of this incident three times on a tree: your edited one, a revision, "
@@ -69,8 +70,7 @@ def tests_tool(desk: Desk) -> Tool:
         name = reproduction.record(desk.ledger, _safe(desk, run), "your tree")
         said = {True: "no test fails that passed before", False: "worse than before",
                 None: "the suite cannot run, before or after"}[no_worse]  # fmt: skip
-        more = f": {'; '.join(worse[:5])}" if worse else ""
-        return _answer(desk, name, f"the suite on your tree: {said}{more}", run)
+        return _answer(desk, name, f"the suite on your tree: {said}.", run, worse[:5])
 
     described = "Run the service's own test command on your tree and compare it with the base."
     return Tool("RunTests", described, Nothing, run_tests, state=desk.state,
@@ -95,8 +95,7 @@ def _tree(desk: Desk, given: TreeArguments) -> tuple[str, str]:
     commit = desk.commit(given.without)
     tree, conflicts = desk.bench.source.without(revision, commit)
     if tree is None:
-        names = ", ".join(conflicts[:5]) or "it is not contained"
-        raise errors.ToolRefused(f"{commit[:12]} cannot be taken out by itself: {names}.")
+        raise kept_in(commit, conflicts)
     return tree, f"{revision[:12]} without {commit[:12]}"
 
 
@@ -107,9 +106,11 @@ def _safe(desk: Desk, run: Run) -> Run:
     return Run(run.tree, run.observed, clean)
 
 
-def _answer(desk: Desk, name: str, said: str, run: Run) -> Answer:
+def _answer(desk: Desk, name: str, said: str, run: Run, worse: Sequence[str] = ()) -> Answer:
+    """Return the result in words of ours, and apart from them what the run itself printed."""
     output = run.completed.output.strip()
     shown = output if len(output) <= OUTPUT else f"[…]\n{output[-OUTPUT:]}"
     item = desk.ledger.get(name)
     kept = {"evidence": item.model_dump(mode="json")} if item else None
-    return Answer(f"[{name}] {said}\nThe last run printed:\n{shown}", kept=kept, source=Source.TEST)
+    text = "\n".join([*(f"new failure: {one}" for one in worse), "The last run printed:", shown])
+    return Answer(text, kept=kept, source=Source.TEST, lead=f"[{name}] {said}")

@@ -16,7 +16,8 @@ from incidents.protection import MUST_PASS, NAMED, Protected, protected
         "checkout.service", "package-lock.json",
         "web/yarn.lock", "poetry.lock", "uv.lock", "requirements.txt", "requirements-dev.txt",
         "go.sum", "Cargo.lock", "Gemfile.lock", ".npmrc", ".claude/settings.json", "CLAUDE.md",
-        "docs/.mcp.json", "halon.toml", "dockerfile",
+        "docs/.mcp.json", "halon.toml", "dockerfile", "conftest.py", "tests/conftest.py",
+        "pytest.ini", "sitecustomize.py", "jest.config.js", "lib/skip.pth",
     ],
 )  # fmt: skip
 def test_what_steers_others_is_protected(path: str) -> None:

@@ -31,7 +31,7 @@ def call(desk: Desk, name: str, **given: Any) -> Answer:
         ("/etc/cron.d/x", "not a plain path"),
         ("./shop.py", "not a plain path"),
         ("", "not a plain path"),
-        ("a\0b", "not a plain path"),
+        ("a\0b", "signs that are no text"),
         (".git/hooks/pre-commit", "belongs to git itself"),
         (".GIT/config", "belongs to git itself"),
         ("src/.git/config", "belongs to git itself"),
