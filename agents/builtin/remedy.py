@@ -1,4 +1,4 @@
-"""The remedies, in order: revert, config restore, guard; the first that holds is offered.
+"""The remedies, in order: revert, config restore, revert by line, guard; the first that holds.
 
 Called by the engine for the role patch-developer. Each is built in memory, replayed and run
 against the suite before it is offered; nothing is written to the repository. What was tried before
@@ -9,7 +9,16 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from agents.builtin import caution, diagnose, guards, protected, regression, suspects, trying
+from agents.builtin import (
+    caution,
+    diagnose,
+    guards,
+    protected,
+    regression,
+    suspects,
+    trying,
+    weaving,
+)
 from agents.builtin.scene import Scene
 from agents.builtin.trying import Tried
 from agents.builtin.verdict import Replayed
@@ -102,7 +111,12 @@ def _none(bench: Workbench, tried: tuple[str, ...], reason: str) -> reports.NoPa
 
 
 def _drafts(work: Work) -> Iterator[Draft | Refused]:
-    builders: tuple[Callable[[Work], Iterator[Draft | Refused]], ...] = (_revert, _config, _guard)
+    builders: tuple[Callable[[Work], Iterator[Draft | Refused]], ...] = (
+        _revert,
+        _config,
+        _by_line,
+        _guard,
+    )
     for build in builders:
         yield from build(work)
 
@@ -140,6 +154,29 @@ def _revert(work: Work) -> Iterator[Draft | Refused]:
         why_minimal="It is exactly that one change taken back, and nothing else.",
         **words,  # type: ignore[arg-type]
     )
+
+
+def _by_line(work: Work) -> Iterator[Draft | Refused]:
+    """Take the culprit's lines back one by one, where git finds a conflict."""
+    source, culprit = work.bench.source, work.diagnosis.culprit
+    if culprit is None or source.without(work.head, culprit)[0] is not None:
+        return
+    made = weaving.files(source, work.head, culprit)
+    if not made:
+        yield Refused(RemedyKind.REVERT, "its lines cannot be told from later ones")
+        return
+    tree = work.bench.repository.tree_with(work.head, made)
+    # With today's test first: it may hold what was learnt since.
+    for one in dict.fromkeys((source.pinned(tree, work.head, work.scene.pinned), tree)):
+        yield Draft(
+            kind=RemedyKind.REVERT,
+            tree=one,
+            title=f"Revert {culprit[:12]} line by line: {source.commit(culprit).subject[:80]}",
+            why_minimal="Only the lines of that one change go back, with later edits of the same.",
+            watch=watched(work),
+            risk="medium: later edits of these very lines go with them",
+            untouched=_untouched(work, culprit),
+        )
 
 
 def _config(work: Work) -> Iterator[Draft | Refused]:
