@@ -14,7 +14,7 @@ from agents import case as cases
 from agents.builtin import bisect, environment, goodrevision, measuring, variables, variation
 from agents.builtin import reproduction as replaying
 from agents.builtin.diagnose import Inquiry
-from agents.builtin.failures import State
+from agents.builtin.failures import Failure, State
 from agents.builtin.goodrevision import Good
 from agents.builtin.proof import ROUNDS
 from agents.builtin.reenact import Effort
@@ -136,7 +136,8 @@ class Idea:
 def under_load(lab: Lab) -> Result:
     """Replay the load at the broken revision and at the good one."""
     load = lab.bench.case.load
-    assert load is not None  # noqa: S101 - `ready` looked
+    if load is None:
+        return Result("No load is configured.")
     return lab.result(lab.hunt(Replaying(argv=load.argv, setup=load.setup), None, PRESSED))
 
 
@@ -168,7 +169,8 @@ def _each(lab: Lab, effort: Effort, *, pressure: bool = False) -> Result:
 def with_environment(lab: Lab) -> Result:
     """Replay with the present environment; where it fails, restore one variable after the other."""
     both = _environments(lab)
-    assert both is not None  # noqa: S101 - `ready` looked
+    if both is None:
+        return Result("The record of deploys has no two environments.")
     good, present = both
     changed = variables.between(good, present)
     lab.differences += [str(item) for item in changed]
@@ -179,19 +181,19 @@ def with_environment(lab: Lab) -> Result:
         scene = lab.hunt(how, requests, PRESSED)
         told = lab.result(scene)
         if scene.replayed in SHOWN and scene.target is not None:
-            return _restored(lab, scene, how, requests, both)
+            return _restored(lab, scene, scene.target, how, requests, both)
     return told
 
 
 def _restored(
     lab: Lab,
     scene: Scene,
+    target: Failure,
     how: Replaying,
     requests: Path | None,
     both: tuple[cases.Environment, cases.Environment],
 ) -> Result:
     good, present = both
-    assert scene.target is not None  # noqa: S101 - the caller looked
 
     def made(values: variables.Variables) -> Replays:
         env = tuple(sorted(values.items()))
@@ -202,7 +204,7 @@ def _restored(
     flaky = scene.replayed is Replayed.SOMETIMES
     rounds = bisect.runs_needed(scene.rate) if flaky else ROUNDS
     trial = variables.Trial(
-        made, scene.head, scene.target, variables.usable(good), variables.usable(present), rounds
+        made, scene.head, target, variables.usable(good), variables.usable(present), rounds
     )
     changed = [item for item in variables.between(good, present) if not item.secret]
     found = trial.deciding(changed)
@@ -231,7 +233,8 @@ def _restored(
 def costs_more(lab: Lab) -> Result:
     """Measure good and bad under the same load; where one costs more, find the commit."""
     good = _good(lab)
-    assert good is not None  # noqa: S101 - `ready` looked
+    if good is None:
+        return Result("No good revision is known.")
     source = lab.bench.source
     head, there = source.tree(lab.inquiry.head), source.tree(good.revision)
     told = Result("No command ends well on both revisions, so nothing could be compared.")
@@ -255,7 +258,8 @@ def _hunted_cost(
     source = lab.bench.source
     how = how.model_copy(update={"metric": clear.metric.value, "limit": clear.limit})
     found = variation.replays(lab.bench, how, requests)
-    assert isinstance(found, measuring.Measured)  # noqa: S101 - a metric was given
+    if not isinstance(found, measuring.Measured):
+        return Result("Nothing could be measured.")
     head, there = source.tree(lab.inquiry.head), source.tree(good.revision)
     scene = variation.measured_scene(found, head, good, there)
     ids = (

@@ -16,6 +16,7 @@ from agents.builtin.reproduction import Mark, Replays, Run
 from agents.builtin.scene import Scene
 from agents.builtin.verdict import AtGood, Replayed
 from agents.builtin.workbench import Workbench
+from incidents import errors
 
 FEW, MANY = 3, 10
 FLAKY_CAP = 60
@@ -173,7 +174,8 @@ class Reenactment:
         return Replayed.ALWAYS if set(marks) == {Mark.BAD} else Replayed.SOMETIMES
 
     def _proof(self, scene: Scene, good: str) -> Proof:
-        assert scene.target is not None  # noqa: S101 - set by the one caller before
+        if scene.target is None:
+            raise errors.PermanentFailure("No failure was chosen that could be replayed.")
         return Proof(
             self.bench.source, self.replays, scene.target, good, self.head,
             scene.pinned, self.head, {},

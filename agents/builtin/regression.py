@@ -90,17 +90,17 @@ class Made:
 
 def make(bench: Workbench, scene: Scene, head: str, tree: str, incident: str) -> Made:
     """Return the regression test for a patched tree."""
-    if scene.target is not None and scene.target.test and not scene.target.at_start:
-        return _existing(bench, scene, head, tree)
+    target = scene.target
+    if target is not None and target.test and not target.at_start:
+        return _existing(bench, scene, target.test, head, tree)
     if bench.requests is None or bench.case.reproduce is None:
         return _command_itself(bench, scene, tree)
     return _written(bench, head, tree, incident)
 
 
-def _existing(bench: Workbench, scene: Scene, head: str, tree: str) -> Made:
-    assert scene.target is not None  # noqa: S101 - the caller looked
-    paths = [path for path in scene.pinned if path in scene.target.test] or list(scene.pinned)
-    path = paths[0] if paths else scene.target.test
+def _existing(bench: Workbench, scene: Scene, test: str, head: str, tree: str) -> Made:
+    paths = [path for path in scene.pinned if path in test] or list(scene.pinned)
+    path = paths[0] if paths else test
     if path not in bench.source.files(tree):
         outside = not paths
         return Made(

@@ -7,6 +7,7 @@ call on the same state is answered from the first.
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from incidents import errors
 
 LONGEST = 12_000  # characters of one answer
 SUBMIT = "Submit"
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 REPEATED = "(as answered before, nothing has changed since)"
 
 
@@ -111,16 +113,11 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def _unspeakable(given: object) -> bool:
     """Tell whether arguments hold what no program and no file of text takes: NUL, half signs."""
-    text = json.dumps(given, ensure_ascii=False, default=str)
-    return "\\u0000" in text or not _encodes(text)
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if isinstance(given, dict):
+        return any(_unspeakable(part) for pair in given.items() for part in pair)
+    if isinstance(given, list):
+        return any(_unspeakable(part) for part in given)
+    return isinstance(given, str) and NO_TEXT.search(given) is not None
 
 
 def _mistakes(name: str, error: ValidationError) -> str:

@@ -27,7 +27,7 @@ import pytest
 
 from agents import sandbox
 from agents.sandboxes import inside
-from tests.agents import test_sandbox
+from tests.agents import sandboxes
 
 CASES = {case["name"]: case for case in tomllib.loads(
     (Path(__file__).parent / "escapes.toml").read_text())["case"]}  # fmt: skip
@@ -126,7 +126,7 @@ ARGV = ("escaping.py", "escapes.toml", "facts.json")
 @pytest.fixture(scope="module", params=BOXES)
 def held(request: pytest.FixtureRequest) -> dict[str, str]:
     """Every attempt inside a sandbox, as the user who runs the tests."""
-    box = test_sandbox.available(request.param)
+    box = sandboxes.available(request.param)
     with host(os.geteuid()) as (tree, facts):
         profile = sandbox.Profile(tree, read_only=(Path(facts["read_only"]),))
         done = box.run(["python3", *ARGV], profile, LIMITS)
@@ -138,15 +138,13 @@ def held(request: pytest.FixtureRequest) -> dict[str, str]:
 @pytest.fixture(scope="module", params=BOXES)
 def held_for_nobody(request: pytest.FixtureRequest) -> dict[str, str]:
     """Every attempt inside a sandbox that an ordinary user built."""
-    test_sandbox.available(request.param)
-    with host(test_sandbox.NOBODY) as (tree, facts):
+    sandboxes.available(request.param)
+    with host(sandboxes.NOBODY) as (tree, facts):
         given = {"tree": str(tree), "read_only": [facts["read_only"]], "box": request.param}
         argv = ["/usr/bin/python3", *ARGV]
         (tree / "given.json").write_text(json.dumps(given | {"argv": argv}))
-        code = [*test_sandbox.ordinary_python(), "-c", AS_NOBODY, str(tree / "given.json")]
-        done = subprocess.run(
-            code, cwd=test_sandbox.ROOT, capture_output=True, text=True, check=False
-        )
+        code = [*sandboxes.ordinary_python(), "-c", AS_NOBODY, str(tree / "given.json")]
+        done = subprocess.run(code, cwd=sandboxes.ROOT, capture_output=True, text=True, check=False)
         assert "" == done.stderr
         stdout, _, problem = json.loads(done.stdout)
         assert "" == problem
@@ -223,10 +221,13 @@ def tried(
 @pytest.fixture(params=BOXES)
 def box(request: pytest.FixtureRequest) -> sandbox.Sandbox:
     """Each sandbox."""
-    return test_sandbox.available(request.param)
+    return sandboxes.available(request.param)
 
 
 MIB = 1024 * 1024
+# The end of an attack: with small limits it waits to be caught, however long the watch takes.
+WAITS = "def done():\n    __import__('signal').pause()\n"
+SAYS = "def done():\n    print('True')\n"
 FORKS = """
 n = 0
 try:
@@ -248,16 +249,14 @@ while sum(name.startswith('ready-') for name in os.listdir('.')) < 6:
     if os.waitpid(-1, os.WNOHANG)[0]:
         sys.exit('killed')
     time.sleep(0.01)
-time.sleep(0.3)
-print('True')
+done()
 """
 BIG = """
 for n in range(6):
     with open(f'big-{n}', 'wb') as file:
         for _ in range(4):
             file.write(os.urandom(1 << 20))
-time.sleep(0.5)
-print('True')
+done()
 """
 GONE = """
 kept = []
@@ -267,14 +266,12 @@ for n in range(60):
     file.write(os.urandom(1 << 20))
     file.flush()
     kept.append(file)
-time.sleep(0.5)
-print('True')
+done()
 """
 MANY = """
 for n in range(3000):
     open(f'{place}/f{n}', 'w').close()
-time.sleep(0.5)
-print('True')
+done()
 """
 SHARED = """
 with open('/dev/shm/x', 'wb') as file:
@@ -308,13 +305,13 @@ def test_what_is_bounded_is_held_and_what_is_not_goes_through(
     (tmp_path / "small").mkdir()
     (tmp_path / "large").mkdir()
 
-    held = tried(box, tmp_path / "small", code, setup, **small)
+    held = tried(box, tmp_path / "small", code, WAITS + setup, **small)
 
     assert "True\n" != held.stdout or held.problem
     # A control group kills one process by itself, before the watch sees the whole.
     assert said in held.problem or "killed" in held.stderr, held
     if box.name == BOXES[0]:
-        assert "True\n" == tried(box, tmp_path / "large", code, setup, **large).stdout
+        assert "True\n" == tried(box, tmp_path / "large", code, SAYS + setup, **large).stdout
 
 
 def test_the_shared_memory_folder_has_a_size(box: sandbox.Sandbox, tmp_path: Path) -> None:
@@ -360,12 +357,12 @@ def test_a_daemon_that_outlives_its_parents_does_not_outlive_the_sandbox(
     code = DAEMON.replace("WORD", word)
 
     tried(box, tmp_path, code)
-    assert [] == test_sandbox.alive(word)
+    assert [] == sandboxes.alive(word)
 
     free = ["python3", "-c", f"import os, sys, time\n{code}"]
     subprocess.run(free, cwd=tmp_path, check=True)
     # While a process becomes another program it has no words for a moment.
-    test_sandbox.wait_until(lambda: bool(_those_with(word)))
+    sandboxes.wait_until(lambda: bool(_those_with(word)))
     for pid in _those_with(word):
         os.kill(pid, signal.SIGKILL)
 
@@ -413,7 +410,7 @@ while not os.path.exists('seen'):
     watcher.join()
 
     assert done.ok
-    assert min(seen) >= test_sandbox.NOBODY
+    assert min(seen) >= sandboxes.NOBODY
     assert 0 == (tmp_path / "x").stat().st_uid
 
 
