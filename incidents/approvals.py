@@ -37,6 +37,7 @@ TAKES_ANSWERS = (_S.ASKED, _S.WITHDRAWN)
 # How long a spent yes is looked at again, for its end may not have been seen.
 REMEMBERED = timedelta(hours=2)
 REVIEWED_WITHIN = timedelta(days=3)  # that somebody answered alone
+GRACE_PART = 6  # of the time to answer: five minutes of half an hour
 THROUGH = "through "  # a scope that covers every phase up to its figure, while every gate passes
 
 
@@ -441,9 +442,11 @@ def _accept(
 ) -> Decision:
     yes = answer is Answer.YES
     state = _S.GRANTED if yes else _S.REFUSED
-    decided = replace(approval, state=state, decided_by=person, decided_at=tx.now)
+    until = max(approval.expires_at, tx.now + _grace(approval)) if yes else approval.expires_at
+    decided = replace(approval, state=state, decided_by=person, decided_at=tx.now, expires_at=until)
     seal = mac.sign(key, decided) if yes else None
-    _put(tx, approval, state=state, decided_by=person, decided_at=tx.now, mac=seal)
+    values = {"decided_by": person, "decided_at": tx.now, "expires_at": until}
+    _put(tx, approval, state=state, mac=seal, **values)
     reason = "approved" if yes else "refused"
     _record(tx, approval, person, answer, event_key, (True, reason))
     moves.heard(tx, rows.get_incident(tx, approval.incident), person)
@@ -465,6 +468,11 @@ def _ask_for_a_look(
     )
     due = tx.now + REVIEWED_WITHIN
     knowledge.add_item(tx, incident.number, text, owner, due, None, MACHINE)
+
+
+def _grace(approval: Approval) -> timedelta:
+    """Return how long a yes holds at least: one in the last minute has time to be carried out."""
+    return (approval.expires_at - approval.asked_at) / GRACE_PART
 
 
 def _tell_forged(tx: Tx, approval: Approval) -> None:

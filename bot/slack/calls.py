@@ -1,19 +1,28 @@
 """What the outbound half asks of Slack: one function per method, with our own errors.
 
-Called by `bot.slack.port` alone. Never sends anything twice: the client's own retries are off.
+Called by `bot.slack.port` alone. Never sends anything twice: the client's own retries are off. What
+may be done twice is tried again at once, so that one failure in a row of calls costs no new start.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.port import File
-from bot.slack.failures import Gone, Refused, translated
+from bot.slack.failures import SOON, Gone, Refused, translated
+from incidents import errors
 from incidents.models import Json
 
 EVENT = "halon_message"  # the type of our messages' metadata
+T = TypeVar("T")
+TRIES = 3  # of a call that may be made twice
+PAUSE = timedelta(seconds=0.5)  # before the next of them, where Slack names no time
+LONGEST_PAUSE = timedelta(seconds=3)  # what takes longer is waited for by the sender
 PAGE = 200
 MOST_PAGES = 50
 FINE = {  # what Slack calls an error although all is as it shall be
@@ -30,6 +39,7 @@ class Calls:
     """Calls of the Web API that say something."""
 
     client: AsyncWebClient
+    pause: timedelta = PAUSE
 
     async def post(self, channel: str, thread: str | None, **said: Any) -> Json:
         """Post a message; raises `Gone` when the thread is not there any more."""
@@ -51,8 +61,9 @@ class Calls:
 
     async def update(self, channel: str, ts: str, **said: Any) -> None:
         """Replace what a message says."""
-        async with translated("chat.update"):
-            await self.client.chat_update(channel=channel, ts=ts, **said)
+        await self._firmly(
+            "chat.update", lambda: self.client.chat_update(channel=channel, ts=ts, **said)
+        )
 
     async def messages(
         self, channel: str, thread: str | None, oldest: str = "0"
@@ -60,22 +71,23 @@ class Calls:
         """Go through the messages of a thread, or of a channel, with their metadata."""
         cursor = None
         for _ in range(MOST_PAGES):
-            more: Json = {"limit": PAGE, "oldest": oldest, "include_all_metadata": True}
-            if thread is None:
-                async with translated("conversations.history"):
-                    found = await self.client.conversations_history(
-                        channel=channel, cursor=cursor, **more
-                    )
-            else:
-                async with translated("conversations.replies"):
-                    found = await self.client.conversations_replies(
-                        channel=channel, ts=thread, cursor=cursor, **more
-                    )
+            found = await self._page(channel, thread, oldest, cursor)
             for one in found.get("messages") or ():
                 yield _table(one)
             cursor = _table(found.get("response_metadata")).get("next_cursor")
             if not cursor:
                 return
+
+    async def _page(self, channel: str, thread: str | None, oldest: str, cursor: Any) -> Any:
+        more: Json = {"limit": PAGE, "oldest": oldest, "include_all_metadata": True}
+        more |= {"channel": channel, "cursor": cursor}
+        if thread is None:
+            return await self._firmly(
+                "conversations.history", lambda: self.client.conversations_history(**more)
+            )
+        return await self._firmly(
+            "conversations.replies", lambda: self.client.conversations_replies(ts=thread, **more)
+        )
 
     async def keys(
         self, channel: str, thread: str | None, oldest: str = "0"
@@ -105,13 +117,10 @@ class Calls:
         """Return a channel of this name that we ourselves have made since, if there is one."""
         cursor = None
         for _ in range(MOST_PAGES):
-            async with translated("users.conversations"):
-                found = await self.client.users_conversations(
-                    types="public_channel,private_channel",
-                    exclude_archived=True,
-                    limit=PAGE,
-                    cursor=cursor,
-                )
+            asked: Json = {"types": "public_channel,private_channel", "exclude_archived": True}
+            asked |= {"limit": PAGE, "cursor": cursor}
+            page = partial(self.client.users_conversations, **asked)
+            found = await self._firmly("users.conversations", page)
             for one in found.get("channels") or ():
                 mine = one.get("creator") in (user, None)
                 if one.get("name") == name and mine and float(one.get("created") or 0) >= since:
@@ -127,8 +136,10 @@ class Calls:
 
     async def topic(self, channel: str, topic: str) -> None:
         """Set what stands above a channel."""
-        async with translated("conversations.setTopic"):
-            await self.client.conversations_setTopic(channel=channel, topic=topic)
+        await self._firmly(
+            "conversations.setTopic",
+            lambda: self.client.conversations_setTopic(channel=channel, topic=topic),
+        )
 
     async def invite(self, channel: str, users: Sequence[str]) -> None:
         """Bring people into a channel; who is there already stays."""
@@ -150,12 +161,15 @@ class Calls:
 
     async def bookmark(self, channel: str, title: str, link: str) -> None:
         """Put a link above a channel, unless it is there."""
-        async with translated("bookmarks.list"):
+
+        async def add() -> None:
             there = await self.client.bookmarks_list(channel_id=channel)
-        if any(one.get("link") == link for one in there.get("bookmarks") or ()):
-            return
-        async with translated("bookmarks.add"):
-            await self.client.bookmarks_add(channel_id=channel, title=title, type="link", link=link)
+            if not any(one.get("link") == link for one in there.get("bookmarks") or ()):
+                await self.client.bookmarks_add(
+                    channel_id=channel, title=title, type="link", link=link
+                )
+
+        await self._firmly("bookmarks.add", add)
 
     async def react(self, channel: str, ts: str, emoji: str) -> None:
         """Offer a reaction."""
@@ -176,21 +190,34 @@ class Calls:
 
     async def name(self, user: str) -> str:
         """Return the name under which people know a user."""
-        async with translated("users.info"):
-            told = _table((await self.client.users_info(user=user))["user"])
+        said = await self._firmly("users.info", lambda: self.client.users_info(user=user))
+        told = _table(said["user"])
         profile = _table(told.get("profile"))
         shown = profile.get("display_name") or told.get("real_name") or told.get("name")
         return str(shown or user)
 
     async def me(self) -> str:
         """Return our own user id."""
-        async with translated("auth.test"):
-            return str((await self.client.auth_test()).get("user_id", ""))
+        said = await self._firmly("auth.test", self.client.auth_test)
+        return str(said.get("user_id", ""))
+
+    async def _firmly(self, method: str, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call that may be made twice, and again where Slack fails for a moment."""
+        tries = 1
+        while True:
+            try:
+                async with translated(method):
+                    return await call()
+            except errors.TemporaryFailure as error:
+                wait = error.retry_after if error.retry_after != SOON else self.pause
+                if tries == TRIES or wait > LONGEST_PAUSE:
+                    raise
+            tries += 1
+            await asyncio.sleep(wait.total_seconds())
 
     async def _fine(self, method: str, call: Any, **said: Any) -> None:
         try:
-            async with translated(method):
-                await call(**said)
+            await self._firmly(method, lambda: call(**said))
         except Refused as error:
             if error.reason not in FINE[method]:
                 raise

@@ -113,7 +113,8 @@ class SlackPort:
         """Make the incident's own channel; None where Slack does not let us."""
         name = channel_name(incident)
         since = incident.opened_at.timestamp() - CLOCKS_DIFFER
-        born = f"{name}-{int(incident.opened_at.timestamp()):x}"  # nobody else's, if all are taken
+        at = int(incident.opened_at.timestamp() * 1000)
+        born = f"{name[:68]}-{at:x}"  # within 80 characters; nobody else's, where all are taken
         for wanted in (name, *(f"{name}-{number}" for number in range(2, SUFFIXES + 1)), born):
             try:
                 return await self.calls.create(wanted, incident.private)

@@ -147,6 +147,19 @@ def test_the_glass_is_not_broken_over_a_fail_nor_by_a_stranger(
     assert [] == ActionItems(world.store).list(approval.incident)
 
 
+def test_a_yes_in_the_last_minute_has_time_to_be_carried_out(world: World) -> None:
+    approval = asked(world)
+    world.clock.pass_(minutes=29)
+    world.approvals.decide(approval.id, APPROVER, YES, None, "e1")
+    world.clock.pass_(minutes=4)  # production needs as long to make a canary ready
+    assert [] == world.approvals.expire_due()
+
+    assert world.approvals.granted("r1", "10", "10") is not None
+    world.clock.pass_(minutes=2)
+    assert [approval.id] == [one.id for one in world.approvals.expire_due()]
+    assert world.approvals.granted("r1", "10", "10") is None
+
+
 def test_an_expired_question_takes_no_answer(world: World) -> None:
     approval = asked(world)
     world.clock.pass_(minutes=30)

@@ -67,7 +67,7 @@ class Outbound:
             TOKEN, base_url=self.workspace.base_url, timeout=HANGS_SECONDS, retry_handlers=[]  # type: ignore[arg-type] # aiohttp takes parts of a second
         )  # fmt: skip
         return SlackPort(
-            Calls(client),
+            Calls(client, timedelta(milliseconds=20)),
             lambda incident: (self.rita.user, self.ada.user),
             "https://halon.example.com",
         )

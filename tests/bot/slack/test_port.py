@@ -207,7 +207,7 @@ def test_where_every_name_is_taken_a_channel_has_the_time_in_its_name(outbound: 
     made = patiently(lambda: opened(outbound, late))
     info = outbound.workspace.asks().conversations_info(channel=made.thread.place)["channel"]
 
-    assert f"{wanted}-{int(late.opened_at.timestamp()):x}" == info["name"]
+    assert f"{wanted}-{int(late.opened_at.timestamp() * 1000):x}" == info["name"]
 
 
 def test_without_channels_of_its_own_a_p0_is_a_thread(outbound: Outbound) -> None:
@@ -362,6 +362,22 @@ def test_a_failure_of_any_kind_tells_what_is_known_of_its_outcome(
     assert (fault in DONE_ANYWAY) == bool(said(outbound, made))
     if fault is Fault.LIMITED:
         assert 1 == failed.value.retry_after.total_seconds()
+
+
+@pytest.mark.parametrize(
+    "method", ["conversations.setTopic", "pins.add", "conversations.invite", "bookmarks.add"]
+)
+@pytest.mark.parametrize("fault", [Fault.REFUSED, Fault.CUT_AFTER])
+def test_one_failure_on_the_way_costs_an_incident_no_new_start(
+    outbound: Outbound, method: str, fault: Fault
+) -> None:
+    outbound.workspace.faults.plan = once(method, fault)
+    made = opened(outbound, outbound.office.open())
+    met = [one.method for one in outbound.workspace.faults.calls if one.fault]
+
+    assert ([method], ()) == (met, made.left_out)
+    marks = outbound.workspace.asks().bookmarks_list(channel_id=made.thread.place)["bookmarks"]
+    assert 1 == len(marks)
 
 
 def test_a_closed_incident_is_unpinned_and_a_reopened_one_pinned(outbound: Outbound) -> None:
