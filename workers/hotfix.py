@@ -84,7 +84,8 @@ def record(
 ) -> models.Incident:
     """Tell of a fix that was made in a working tree: an incident whose hotfix stage is done."""
     name = Path(report.tracker or "").name or "hotfix"
-    digest = report.patch.digest if report.patch else hashlib.sha256(words.encode()).hexdigest()
+    said = hashlib.sha256(f"{name}\n{words}".encode("utf-8", "surrogateescape")).hexdigest()
+    digest = report.patch.digest if report.patch else said
     incident = desk.incidents.open(
         Opening(
             title=f"{name}: {report.failure or report.summary}"[:300],

@@ -14,6 +14,7 @@ from agents.sandboxes.contract import Completed
 MAX_OUTPUT = 400_000  # characters that are read; both ends of a longer output are kept
 MAX_FAILURES = 200
 MAX_MESSAGE = 300
+UNKNOWN = "unknown"  # the exception of a failure that its runner did not name
 
 # pytest: 2 interrupted (errors while collecting), 3 internal, 4 usage, 5 nothing collected.
 PYTEST_UNTESTABLE = {2, 3, 4, 5}
@@ -243,7 +244,7 @@ def _typed(error: str) -> tuple[str, str]:
         return "AssertionError", error
     if re.fullmatch(r"(?:\w+\.)*\w+", head):
         return head.rpartition(".")[2], rest.strip()
-    return ("Failed" if error else "unknown"), error.strip()
+    return ("Failed" if error else UNKNOWN), error.strip()
 
 
 def _unittest(lines: list[str]) -> tuple[Failure, ...]:

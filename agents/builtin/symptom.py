@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agents import case as cases
-from agents.builtin import clues, logs, pins, suspects, traces, trying
+from agents.builtin import clues, failures, logs, pins, suspects, traces, trying
 from agents.builtin.clues import Clues
 from agents.builtin.failures import Failure, State
 from agents.builtin.reproduction import Mark, Replays
 from agents.builtin.scene import Scene
-from agents.builtin.tracelines import Frame
+from agents.builtin.tracelines import Frame, Trace
 from agents.builtin.traces import Located
 from agents.builtin.verdict import Replayed
 from agents.builtin.workbench import Workbench
@@ -42,6 +42,12 @@ class Shown:
         if self.located and self.located[0].file:
             return f"{self.crash} in {self.located[0].file}:{self.located[0].frame.line}"
         return str(self.crash)
+
+
+def _printed(trace: Trace, output: str) -> bool:
+    """Tell whether an output holds a trace's error with its very message."""
+    said = f"{trace.exception.rpartition('.')[2]}: {trace.message}".splitlines()[0]
+    return bool(trace.message) and said in output
 
 
 @dataclass
@@ -170,6 +176,9 @@ class Symptom:
 
         best = max(shown, key=fits)  # the first of those that fit equally
         if fits(best) or trace is None or not trace.exception:
+            return best
+        # A runner that could not load a test names no error of it, and prints theirs all the same.
+        if best.exception == failures.UNKNOWN and _printed(trace, output):
             return best
         # A replay over HTTP shows the error as a status: then the words' own trace says the rest.
         if not best.test and self._speaks_of_it(output):

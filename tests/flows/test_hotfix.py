@@ -2,10 +2,13 @@
 
 import os
 import stat
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agents import case as cases
 from agents.hotfix import tracker
 from agents.hotfix.notebook import State
 from incidents import errors
@@ -276,3 +279,38 @@ def test_the_person_s_part_is_never_touched(shop: repositories.Repository, tmp_p
 
     assert path.read_bytes().startswith(words + b"\n\n<!-- halon")
     assert words == tracker.read(path).content
+
+
+def test_a_test_that_cannot_be_loaded_prints_the_error_that_is_meant(
+    git_repo: repositories.Repository, tmp_path: Path
+) -> None:
+    """Pytest names no error of a file outside of the tree that it could not import."""
+    code = "from app.names import known\n\n\ndef greeting(user):\n    return known(user)\n"
+    names = {"app/names.py": "def known(user):\n    return user or 'you'\n"}
+    git_repo.commit("Open", {"app/__init__.py": "", "app/cart.py": code, **names})
+    git_repo.commit("Tidy", {"app/names.py": None, "app/people.py": names["app/names.py"]})
+    outside = tmp_path / "outside/test_guest.py"
+    outside.parent.mkdir()
+    outside.write_text(
+        "from app import cart\n\n\ndef test_guest():\n    assert cart.greeting(None)\n"
+    )
+    argv = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"{outside}::test_guest",
+    )
+    case = cases.Case(Path(), test=cases.Command(argv), read_only=(outside.parent,))
+    words = (
+        f'{FAILS}  File "/srv/app/cart.py", line 1, in <module>\n    {code.splitlines()[0]}\n'
+        "ModuleNotFoundError: No module named 'app.names'\n"
+    )
+    made = replace(hotfixes.made(tmp_path / "work"), setup=lambda here, front: case)
+
+    result = made.work(hotfixes.drop(git_repo.path, words))
+
+    assert State.CONTAINED is result.state, result.sentence
+    assert names["app/names.py"] == text(git_repo.path / "app/names.py")

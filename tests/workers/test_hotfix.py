@@ -10,7 +10,7 @@ import pytest
 from agents import sandbox
 from agents.builtin.engine import Builtin
 from incidents import entries, lifecycle, reports
-from incidents.models import EntryKind, Incident, Outcome, Severity, Stage, StageRun
+from incidents.models import MACHINE, EntryKind, Incident, Outcome, Severity, Stage, StageRun
 from incidents.policy import OPERATOR
 from tests import repositories
 from tests.flows import hotfixes
@@ -123,6 +123,23 @@ def test_what_cannot_be_contained_needs_a_human(desk: Office) -> None:
     assert Outcome.NOTHING is ask(desk, incident, "contain", words).outcome
 
     assert EntryKind.NEEDS_HUMAN in [one.kind for one in desk.timeline.entries(incident.number)]
+
+
+def test_a_file_that_could_not_be_worked_is_told_in_chat_once(desk: Office) -> None:
+    refused = reports.Hotfix(engine="none", contained=False, summary="The file is empty.")
+    told = [
+        hotfix.record(
+            desk,
+            desk.service("checkout"),
+            refused.model_copy(update={"tracker": f"/srv/shop/tasks/hotfix/{name}"}),
+            "",
+            MACHINE,
+        ).number
+        for name in ("HOTFIX-a.md", "HOTFIX-a.md", "HOTFIX-b.md")
+    ]
+
+    assert [1, 1, 2] == told
+    assert "The file is empty." == desk.incidents.get(1).needs_human
 
 
 def test_a_fix_of_a_working_tree_is_shipped_once(
