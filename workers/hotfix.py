@@ -97,8 +97,9 @@ def record(
             stage=None,
         )
     )
-    if cases.contained(desk, incident) is not None:
-        return incident
+    made = [run for run in desk.incidents.runs(incident.number) if run.stage is Stage.HOTFIX]
+    if any(run.outcome for run in made):
+        return incident  # told before
     desk.timeline.append_once(incident.number, entries.hotfix("contain", words, digest), person)
     run = desk.stages.queue_stage(incident.number, Stage.HOTFIX, person)
     claimed = desk.stages.claim(run.id, desk.owner, timedelta(seconds=60))
