@@ -1,7 +1,7 @@
 """`/hotfix` contains on the urgent queue, and ship, verify and drop go on from what it made."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,14 +9,19 @@ import pytest
 
 from agents import sandbox
 from agents.builtin.engine import Builtin
+from agents.engine import Engine, Role
+from agents.scripted import player
+from agents.scripted.server import KEY, Scripted
 from incidents import entries, lifecycle, reports
 from incidents.models import MACHINE, EntryKind, Incident, Outcome, Severity, Stage, StageRun
 from incidents.policy import OPERATOR
+from incidents.stages import Claimed
 from tests import repositories
 from tests.flows import hotfixes
 from tests.workers import desks
-from workers import cases, hotfix, stages
+from workers import cases, engines, hotfix, stages
 from workers.office import Office
+from workers.settings import WorkerSettings
 
 LEASE = timedelta(seconds=60)
 
@@ -30,14 +35,20 @@ def desk(place: desks.Place) -> Iterator[Office]:
         yield office
 
 
-def ask(desk: Office, incident: Incident, act: str, words: str = "") -> StageRun:
+Choose = Callable[[Claimed], Engine]
+
+
+def ask(
+    desk: Office, incident: Incident, act: str, words: str = "", engine: Choose | None = None
+) -> StageRun:
     """Ask as the bot does, and let a worker run what is queued."""
     key = f"{act}-{len(desk.timeline.entries(incident.number))}"
     desk.timeline.append_once(incident.number, entries.hotfix(act, words, key), OPERATOR)
     run = desk.stages.queue_stage(incident.number, Stage.HOTFIX, OPERATOR)
     claimed = desk.stages.claim(run.id, desk.owner, LEASE)
     assert claimed is not None
-    stages.work(desk, claimed, Builtin(sandbox.choose(), desk.folder / "workspaces"))
+    builtin = Builtin(sandbox.choose(), desk.folder / "workspaces")
+    stages.work(desk, claimed, engine(claimed) if engine else builtin)
     return desk.stages.get(run.id)
 
 
@@ -93,6 +104,26 @@ def test_a_thread_shows_a_patch_that_applies_or_says_where_one_is(
     shown = told["patch"]["diff"] if whole else made.diff
     (place.root / "x.diff").write_text(shown)
     repository.git("apply", "--check", str(place.root / "x.diff"))
+
+
+def test_with_a_key_a_model_contains_and_its_cost_is_booked(desk: Office) -> None:
+    """The settings choose, as in a worker; only the model's words are a script's."""
+    incident = desks.open_incident(desk, stage=None)
+    with Scripted(player.play).serving() as server:
+        settings = WorkerSettings(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=server.url)
+
+        def chosen(claimed: Claimed) -> Engine:
+            return engines.choose(settings, desk, claimed, sandbox.choose())
+
+        run = ask(desk, incident, "contain", hotfixes.TRACE, chosen)
+
+    report = cases.contained(desk, incident)
+    assert report is not None
+    assert Outcome.PATCHED is run.outcome
+    assert f"claude ({settings.model_strong})" == report.engine
+    assert [Role.HOTFIX.value] == [one.role for one in desk.costs.by_role(incident.number)]
+    assert report.cost == desk.costs.total(incident.number) > 0
+    assert {"hotfix"} == {asked.role for asked in server.asked}
 
 
 def test_verify_replays_it_and_ship_hands_it_to_deploy(desk: Office) -> None:
