@@ -45,7 +45,7 @@ def cluster() -> Iterator[str]:
     """Run a new cluster and give its address; both are gone when the block ends."""
     found = {name: services.need(find(name), f"PostgreSQL ({name})") for name in PROGRAMS}
     # Not tmp_path: a socket's path may have 107 bytes, and pytest's folders are closed to others.
-    room = Path(tempfile.mkdtemp(prefix="halon-pg-"))
+    room = Path(tempfile.mkdtemp(prefix="halon-pg-", dir=services.memory()))
     try:
         made = Cluster(**found, room=room, prefix=drop_root(room))
         create(made)

@@ -12,6 +12,9 @@ from typing import Never
 
 import pytest
 
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 * 1024**3
+
 
 def need(found: Path | str | None, what: str) -> Path:
     """Return the program that was found; without one, skip at home and fail in CI."""
@@ -26,6 +29,19 @@ def missing(what: str) -> Never:
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def memory() -> Path | None:
+    """Return a folder of the machine's memory with room to spare, where nothing waits for a disk.
+
+    For databases that a test throws away; None where there is none, or a container's few megabytes.
+    """
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    roomy = found.f_bavail * found.f_frsize >= ROOM_BYTES
+    return MEMORY if roomy and os.access(MEMORY, os.W_OK) else None
 
 
 def program(*names: str, beside: Iterable[Path] = ()) -> Path | None:

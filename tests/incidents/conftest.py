@@ -1,6 +1,7 @@
 """A store for every test: the same claims on SQLite and on PostgreSQL, with a clock of its own."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 
 from incidents.store import Store
+from tests import services
 from tests.incidents.builders import Clock, World
 
 SQLITE, POSTGRESQL = "sqlite", pytest.param("postgresql", marks=pytest.mark.service)
@@ -45,8 +47,11 @@ def _admin(url: str) -> psycopg.Connection:
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of a migrated database for this test alone."""
     if request.param == SQLITE:
-        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "halon.db")
-        yield f"sqlite:///{tmp_path / 'halon.db'}"
+        with tempfile.TemporaryDirectory(
+            prefix="halon-", dir=services.memory() or tmp_path
+        ) as room:
+            shutil.copy(request.getfixturevalue("sqlite_template"), f"{room}/halon.db")
+            yield f"sqlite:///{room}/halon.db"
         return
     template, url = (
         request.getfixturevalue("postgres_template"),
