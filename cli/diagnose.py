@@ -8,28 +8,19 @@ import functools
 import json
 import tempfile
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
 from rich.console import Console
 
 from agents import case as cases
-from agents import sandbox
-from agents.builtin.engine import Builtin
-from agents.claude import Claude, Place
 from agents.engine import Budget, Role
-from agents.prices import Prices
-from agents.purse import Pocket
-from cli import asked
+from cli import asked, thinking
 from cli.asked import AsJson, Seconds, Which
-from cli.settings import read
+from cli.thinking import Dollars, Thinking
 from incidents import errors, report_text, reports
-from incidents.redaction import Redactor
-from workers import vendors
-from workers.settings import WorkerSettings
 
 CANNOT_RUN = 3
 
@@ -41,7 +32,6 @@ Who = Annotated[
         help="Who thinks: auto takes claude where ANTHROPIC_API_KEY is set.",
     ),
 ]
-Dollars = Annotated[float, typer.Option("--dollars", min=0, help="The most that a model may cost.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +55,7 @@ def diagnose(
     def work(thinking: Thinking) -> list[reports.Report]:
         return [thinking.run(Role.BUG_DIAGNOSTICIAN, case, Budget(seconds))]
 
-    chosen = functools.partial(_thinking, engine_name, sandbox_name, dollars)
+    chosen = functools.partial(thinking.chosen, engine_name, sandbox_name, dollars)
     _answer(work, chosen, as_json=as_json, doing="diagnosing")
 
 
@@ -81,46 +71,9 @@ def fix(
     """Diagnose, write the smallest safe patch and test it; the working tree is not touched."""
     _answer(
         lambda thinking: list(thinking.fix(case, Budget(seconds))),
-        functools.partial(_thinking, engine_name, sandbox_name, dollars),
+        functools.partial(thinking.chosen, engine_name, sandbox_name, dollars),
         as_json=as_json,
         doing="diagnosing, mending and testing",
-    )
-
-
-class Thinking(Protocol):
-    """What both engines offer to a shell."""
-
-    def run(self, role: Role, case: cases.Case, budget: Budget) -> reports.Report:
-        """Play one role."""
-        ...
-
-    def fix(self, case: cases.Case, budget: Budget) -> tuple[reports.Report, ...]:
-        """Diagnose, mend and test."""
-        ...
-
-
-def _thinking(engine_name: str, sandbox_name: str, dollars: float, folder: Path) -> Thinking:
-    """Return the engine that the options and the environment call for."""
-    box = sandbox.choose(sandbox_name)
-    if engine_name == vendors.BUILTIN:
-        return Builtin(box, folder)
-    settings = read(WorkerSettings).model_copy(update={"engine": engine_name})
-    if not vendors.wants_claude(settings):
-        return Builtin(box, folder)
-    prices = Prices(settings.model_prices)
-    if engine_name == vendors.CLAUDE:  # who asks for it by name wants to know why it cannot
-        for model in (settings.model_strong, settings.model_fast):
-            prices.check(model)
-    key = settings.anthropic_api_key
-    return Claude(
-        box=box,
-        folder=folder,
-        models=vendors.models(settings),
-        prices=prices,
-        purse=Pocket(Decimal(str(dollars))),
-        place=Place(folder / "transcripts", "shell"),
-        redactor=Redactor(secrets=[key.get_secret_value()] if key else []),
-        files=settings.agents,
     )
 
 

@@ -5,6 +5,7 @@ appears, and `verify`, `drop` and `ship` go on with one. Exit 0: a report was pr
 says; 3: it could not be worked, with one sentence on stderr.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +21,7 @@ from agents import case as cases
 from agents import sandbox
 from agents.builtin import clues, engine
 from agents.builtin.clues import Front
+from agents.engine import Engine
 from agents.hotfix import answers, protocol, tracker, tree
 from agents.hotfix.answers import Result
 from agents.hotfix.protocol import Protocol
@@ -83,8 +85,17 @@ def hotfix(
             help="Where the repository's code runs: auto, bubblewrap, namespaces or none.",
         ),
     ] = "auto",
+    engine_name: Annotated[
+        Literal["builtin", "claude"],
+        typer.Option("--engine", help="Who thinks; claude needs ANTHROPIC_API_KEY and a network."),
+    ] = "builtin",
+    dollars: Annotated[
+        float, typer.Option("--dollars", min=0, help="The most that a model may cost.")
+    ] = 1.55,
 ) -> None:
     """Contain a failure at once: a proved fix, uncommitted, and how to check and undo it."""
+    if engine_name != "builtin" and (inboxes or watch is not None):
+        raise typer.BadParameter("a watch asks no model; name one file", param_hint="--engine")
     if inboxes:
         keeper.die_with_parent()
     folders = hotfix_setup.inboxes() if inboxes else []
@@ -101,8 +112,8 @@ def hotfix(
 
     try:
         with tempfile.TemporaryDirectory(prefix="halon-") as folder:
-            builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
-            made = Protocol(builtin, setup, seconds)
+            thinks = _engine(engine_name, sandbox_name, dollars, Path(folder))
+            made = Protocol(thinks, setup, seconds)
             if action == "watch":
                 _watch(made, folders or [file], tell=inboxes)
                 return
@@ -111,6 +122,16 @@ def hotfix(
         typer.echo(" ".join(error.message.split()), err=True)
         raise typer.Exit(CANNOT_RUN) from error
     _say(result, as_json=as_json)
+
+
+def _engine(engine_name: str, sandbox_name: str, dollars: float, folder: Path) -> Engine:
+    """Return who plays the role; a model's parts are loaded only where one is asked for."""
+    if engine_name == "builtin":
+        return engine.Builtin(sandbox.choose(sandbox_name), folder)
+    chosen: Engine = importlib.import_module("cli.thinking").chosen(
+        engine_name, sandbox_name, dollars, folder
+    )
+    return chosen
 
 
 def _asked(words: list[str], watch: Path | None) -> tuple[str, Path]:

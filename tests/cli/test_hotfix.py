@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from agents.scripted import player
+from agents.scripted.server import KEY, Scripted
 from cli.hotfix import CANNOT_RUN
 from cli.main import app
 from incidents.models import EntryKind, Stage
@@ -36,6 +38,23 @@ def shop(
 def typed(*words: object) -> Result:
     """Type a line after `halon hotfix`."""
     return CliRunner().invoke(app, ["hotfix", *(str(word) for word in words)])
+
+
+def test_a_model_contains_a_file_only_where_it_is_told_to(
+    shop: repositories.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hotfixes.drop(shop.path)
+    with Scripted(player.play).serving() as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+        without = typed("--engine", "claude", path)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        watched = typed("--engine", "claude", "--watch", shop.path)
+        made = json.loads(typed("--json", "--engine", "claude", path).stdout)
+
+    assert (CANNOT_RUN, True) == (without.exit_code, "ANTHROPIC_API_KEY" in without.stderr)
+    assert 2 == watched.exit_code
+    assert (True, True) == (made["contained"], made["engine"].startswith("claude (claude-"))
+    assert float(made["cost"]) > 0
 
 
 def test_a_fix_is_made_checked_shipped_and_taken_out_by_four_lines(
