@@ -160,17 +160,22 @@ def _line(buckets: Sequence[Bucket], version: Version) -> list[list[_Reading]]:
     first, width = min(bucket.start for bucket in buckets), _width(buckets)
     many = _many(buckets)
     counts: dict[int, tuple[int, int]] = {}
+    spans: dict[int, tuple[int, int]] = {}
     for bucket in buckets:
         if bucket.version is version and bucket.requests and bucket.errors is not None:
             # Whole buckets are counted: their starts are not exact to the microsecond.
-            place = round((bucket.start - first).total_seconds() / width) // many
+            index = round((bucket.start - first).total_seconds() / width)
+            place = index // many
             errors, requests = counts.get(place, (0, 0))
             counts[place] = (errors + bucket.errors, requests + bucket.requests)
+            low, high = spans.get(place, (index, index))
+            spans[place] = (min(low, index), max(high, index))
     runs: list[list[_Reading]] = []
     last = None
     for place in sorted(counts):
         errors, requests = counts[place]
-        at = first + timedelta(seconds=width * many * (place + 0.5))
+        # The middle of what was counted: a version that was taken back has no dot after that.
+        at = first + timedelta(seconds=width * (sum(spans[place]) + 1) / 2)
         if last is None or place != last + 1:
             runs.append([])
         runs[-1].append(_Reading(at, errors, requests))

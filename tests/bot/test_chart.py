@@ -183,6 +183,18 @@ def test_a_dashed_line_is_drawn_in_pieces_of_its_length() -> None:
     assert [[(0.0, 0.0), (2.0, 0.0)], [(5.0, 0.0), (7.0, 0.0)]] == pieces
 
 
+def test_what_was_counted_before_a_take_back_is_drawn_before_it() -> None:
+    """Thin counts are put together; the last ones end with the canary, not with their column."""
+    stable = [Bucket(Version.STABLE, at(5 * step), 5.0, 200, 0) for step in range(40)]
+    canary = [Bucket(Version.CANARY, at(5 * step), 5.0, 2, 1) for step in range(10, 21)]
+    back = Mark(MarkKind.TAKEN_BACK, at(105))
+    scene = chart.scene([*stable, *canary], marks=[back])
+
+    (upright,) = [part for part in lines(scene, Ink.MARK) if part.points[0][0] == part.points[1][0]]
+    newest = max(x for part in lines(scene, Ink.NEW) for x, _ in part.points)
+    assert newest < upright.points[0][0]
+
+
 def test_a_take_back_says_how_long_users_met_the_new_version() -> None:
     marks, phases = [Mark(MarkKind.TAKEN_BACK, at(130))], [Phase(10, at(100), at(130))]
 
