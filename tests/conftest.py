@@ -6,6 +6,7 @@ Nothing here patches Halon: a fixture makes a real folder, a real repository or 
 import gc
 import itertools
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,14 @@ def clean_environment(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) ->
     for name, value in NO_CONFIGURATION.items():
         monkeypatch.setenv(name, value)
     return home
+
+
+@pytest.fixture
+def thrown_away(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a database of this test alone: in memory, where the machine has room."""
+    where = services.memory() or tmp_path
+    with tempfile.TemporaryDirectory(prefix="halon-", dir=where) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def office(tmp_path: Path, empty_database: Path) -> Iterator[Office]:
+def office(thrown_away: Path, empty_database: Path) -> Iterator[Office]:
     """A bot over an empty store, where a chat is configured and lists say who may do what."""
-    shutil.copy(empty_database, tmp_path / "halon.db")
-    made = Office(tmp_path, Clock())
+    shutil.copy(empty_database, thrown_away / "halon.db")
+    made = Office(thrown_away, Clock())
     yield made
     made.store.close()

@@ -1,7 +1,6 @@
 """A store for every test: the same claims on SQLite and on PostgreSQL, with a clock of its own."""
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,7 +10,6 @@ import psycopg
 import pytest
 
 from incidents.store import Store
-from tests import services
 from tests.incidents.builders import Clock, World
 
 SQLITE, POSTGRESQL = "sqlite", pytest.param("postgresql", marks=pytest.mark.service)
@@ -44,14 +42,11 @@ def _admin(url: str) -> psycopg.Connection:
 
 
 @pytest.fixture(params=[SQLITE, POSTGRESQL])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database(request: pytest.FixtureRequest, thrown_away: Path) -> Iterator[str]:
     """The address of a migrated database for this test alone."""
     if request.param == SQLITE:
-        with tempfile.TemporaryDirectory(
-            prefix="halon-", dir=services.memory() or tmp_path
-        ) as room:
-            shutil.copy(request.getfixturevalue("sqlite_template"), f"{room}/halon.db")
-            yield f"sqlite:///{room}/halon.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), thrown_away / "halon.db")
+        yield f"sqlite:///{thrown_away / 'halon.db'}"
         return
     template, url = (
         request.getfixturevalue("postgres_template"),

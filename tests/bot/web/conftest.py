@@ -1,5 +1,6 @@
 """A running war room for every test that asks for one; SQLite, as `halon up` has it by default."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from tests.incidents.builders import Clock, World
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(thrown_away: Path, empty_database: Path) -> Iterator[World]:
     """Everything of the store, on the database's own clock."""
-    store = Store(f"sqlite:///{tmp_path / 'halon.db'}")
-    store.migrate()
+    shutil.copy(empty_database, thrown_away / "halon.db")
+    store = Store(f"sqlite:///{thrown_away / 'halon.db'}")
     yield World(store, Clock(), rooms.ACCESS)
     store.close()
 
