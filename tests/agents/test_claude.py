@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents import sandbox
+from agents import rolefiles, sandbox
 from agents.engine import Budget, Role
 from agents.prices import Prices
 from agents.purse import Pocket
@@ -63,6 +63,15 @@ def test_diagnosis_patch_and_test_are_played_and_proved(play: SET) -> None:
     assert tested.approve
     assert found.cost + mended.cost + tested.cost == on.pocket.spent > 0
     assert not on.repository.git("status", "--porcelain")
+
+
+def test_the_skills_are_read_before_the_first_act(play: SET) -> None:
+    """They stand in what is sent with the first question, word for word."""
+    on = play(player.play)
+    on.diagnose(**QUICK)
+
+    skill = (Path(rolefiles.__file__).parent / "skills/bug-diagnosis/SKILL.md").read_text("utf-8")
+    assert skill.partition("---\n")[2].partition("---\n")[2].strip() in on.server.asked[0].system
 
 
 def test_a_claim_without_evidence_goes_out_as_a_hypothesis(play: SET) -> None:

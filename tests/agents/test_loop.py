@@ -136,6 +136,23 @@ def test_killed_at_every_record_it_goes_on(tmp_path: Path) -> None:
         assert 4 == len(scene.talker.bodies), at
 
 
+def test_a_call_of_an_earlier_life_is_answered_from_its_first_answer(tmp_path: Path) -> None:
+    def script(turn: int) -> Said:
+        return reply(("Submit", {})) if turn == 2 else reply(("Count", {"number": 1}))
+
+    scene = Scene(tmp_path, script)
+    crash.arm(f"{transcript.RECORDED}/run:4", crash.raise_crash)
+    try:
+        with pytest.raises(crash.Crash):
+            scene.life()
+    finally:
+        crash.disarm()
+
+    assert Stop.DONE is scene.life().stop
+    assert [1] == scene.ran
+    assert "as answered before" in results(scene)[1][1]
+
+
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     scene = Scene(tmp_path, counting(2))
     crash.arm(f"{transcript.RECORDED}/run:4", crash.raise_crash)

@@ -23,6 +23,17 @@ def test_every_role_has_a_file_with_its_skills_read(role: Role) -> None:
     assert len(found.system) < 12_000
 
 
+@pytest.mark.parametrize("role", Role)
+def test_a_file_that_names_no_skill_drops_none(role: Role, tmp_path: Path) -> None:
+    (tmp_path / "roles").mkdir()
+    (tmp_path / "roles" / f"{role.value}.md").write_text("---\nname: ours\n---\nAct.\n", "utf-8")
+
+    found = rolefiles.load(role, tmp_path)
+
+    assert rolefiles.SKILLS[role] == found.skills
+    assert all(f"# Skill: {skill}" in found.system for skill in found.skills)
+
+
 @pytest.mark.parametrize("role", sorted(READ_ONLY))
 def test_a_role_that_reads_has_nothing_that_writes(role: Role) -> None:
     assert not WRITES.intersection(rolefiles.load(role).tools)
