@@ -161,7 +161,9 @@ def see(
     if rollout.state in MOVED and rollout.phase and _behind(rollout, plan, scene, timing):
         return Seen.BEHIND
     if rollout.state in MOVED and rollout.phase and _blind(rollout, scene, timing):
-        return Seen.BLIND_PROVEN if proven else Seen.BLIND
+        # Held because nobody was watching: a person who lets it go on knows that.
+        let_go = rollout.state is RolloutState.HELD and scene.order is Order.RESUME
+        return (Seen.RESUMED if let_go else Seen.BLIND_PROVEN) if proven else Seen.BLIND
     if scene.refused:
         return Seen.REFUSED
     if scene.order is Order.HOLD:

@@ -332,6 +332,17 @@ def test_held_goes_on_or_back_by_a_persons_word_and_still_fails() -> None:
     assert S.PREPARING is act(S.HELD, 0, scene(9, order=Order.RESUME)).state
 
 
+def test_what_the_watchdog_held_goes_on_by_a_persons_word() -> None:
+    held = scene(
+        300, good(300, 50), observed=observed(50), watchdog_acted=True,
+        last_tick=START + timedelta(seconds=100),
+    )  # fmt: skip
+    assert Do.WAIT is act(S.HELD, 50, held, passed_phases=(10,)).do
+    let_go = replace(held, order=Order.RESUME)
+    assert Do.RESUME is act(S.HELD, 50, let_go, passed_phases=(10,)).do
+    assert Do.TAKE_BACK is act(S.HELD, 50, let_go).do  # never proved better
+
+
 def test_taking_back_is_over_when_it_was_read_back_and_gives_up_loudly() -> None:
     gone = observed(0, stable_revision=plans.GOOD, canary_revision=None)
     limit = START + timedelta(seconds=60)
