@@ -14,7 +14,7 @@ from incidents.store import Store
 
 _T, _L = schema.timer, schema.lease
 CONTROLLER = "controller"  # the leader's lease
-LEADS_FOR = timedelta(seconds=10)
+LEADS_FOR = timedelta(seconds=5)
 
 
 class Timers:

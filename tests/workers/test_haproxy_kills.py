@@ -107,10 +107,12 @@ class World:
             process = self.controller(point)
             ended = lambda process=process: process.poll() is not None or self.over  # noqa: E731
             self.until(ended, f"at {point}")
-            if self.over and process.poll() is None:
+            try:  # over is written down before its last moments
+                assert -signal.SIGKILL == process.wait(5 if self.over else 20), point
+            except subprocess.TimeoutExpired:
+                assert self.over, point
                 self.kill()
                 break
-            assert -signal.SIGKILL == process.wait(20), point
             self.kills.append(time.time())
             reached.append(point)
         return reached
