@@ -10,7 +10,7 @@ from tests.rollout import plans
 from tests.rollout.deployers import hook
 
 HOOKS = ("prepare", "observe", "promote", "take_back")
-SECONDS = {"prepare": 5.0, "set_weight": 2.0, "promote": 5.0, "take_back": 5.0}
+SECONDS = dict.fromkeys(("prepare", "promote", "take_back"), 60.0)  # a busy machine is no failure
 PLAN = plans.made(last_good_revision=None)
 
 
