@@ -87,13 +87,15 @@ def _blamed(commit: str, case: Case, repository: git.Repository) -> reports.Diag
     )
 
 
-def from_file(text: str, repository: git.Repository, revision: str) -> Case | reports.Patch:
+def from_file(
+    text: str, repository: git.Repository, revision: str
+) -> tuple[reports.Patch, reports.Diagnosis | None]:
     """Read a file for the tester: a diff, or the object that `halon fix --json` printed.
 
-    The object brings its diagnosis too, as a case without anything else. Raises PermanentFailure.
+    The object brings its diagnosis too, where it has one. Raises PermanentFailure.
     """
     if not text.lstrip().startswith("{"):
-        return patch(text, repository, revision)
+        return patch(text, repository, revision), None
     try:
         table = json.loads(text)
         body = dict(table.pop("patch") or {})
@@ -104,4 +106,4 @@ def from_file(text: str, repository: git.Repository, revision: str) -> Case | re
         raise errors.PermanentFailure(
             "This file holds no patch; give a diff, or what `halon fix --json` printed."
         ) from error
-    return Case(repository=repository.git_dir, patch=made, diagnosis=found)
+    return made, found

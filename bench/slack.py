@@ -58,12 +58,13 @@ def rows() -> list[Row]:
 
 async def _measured(store: Store, slack: "subprocess.Popen[str]") -> list[float]:
     """Live in that Slack for a few rounds; return the milliseconds of each command."""
-    assert slack.stdin is not None  # noqa: S101 - both are pipes
-    assert slack.stdout is not None  # noqa: S101
+    if slack.stdin is None or slack.stdout is None:
+        raise RuntimeError("Slack's double has no pipes to talk through")
     address = (await asyncio.to_thread(slack.stdout.readline)).strip()
     account = Account(BOT_TOKEN, address, app_token=APP_TOKEN, channel="C0HOME")
     made = app.compose(store, ACCESS, b"k" * 32, (), account)
-    assert made.slack is not None  # noqa: S101 - there is an account
+    if made.slack is None:
+        raise RuntimeError("an account of Slack made no part that speaks it")
     stop = asyncio.Event()
     living = asyncio.create_task(made.slack.run(stop))
     took: list[float] = []

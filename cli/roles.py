@@ -64,7 +64,9 @@ def try_patch(
     """Test a patch in five ways, and say whether it may go to production."""
 
     def work() -> reports.Report:
-        known = _with_patch(replace(case, severity=severity), _text(patch))
+        with git.Repository(case.repository) as repository:
+            fix, found = given.from_file(_text(patch), repository, case.revision)
+        known = replace(case, severity=severity, patch=fix, diagnosis=found or case.diagnosis)
         with tempfile.TemporaryDirectory(prefix="halon-") as folder:
             builtin = engine.Builtin(sandbox.choose(sandbox_name), Path(folder))
             return builtin.run(Role.HOTFIX_TESTER, known, Budget(seconds))
@@ -89,10 +91,8 @@ def plan(
     """Plan the rollout of a patch: its steps, what is watched, the safe version; nothing moves."""
 
     def work() -> reports.Report:
-        case = cases.Case(repository=repo, revision=revision)
         with git.Repository(repo) as repository:
-            fix = _with_patch(case, _text(patch)).patch
-            assert fix is not None  # noqa: S101 - the line above raises without one
+            fix, _ = given.from_file(_text(patch), repository, revision)
             base = repository.resolve(fix.base)
             subject = plans.Subject(
                 service=service,
@@ -135,14 +135,6 @@ def review(
             return reviewing.write(stage.case_of(desk, desk.incidents.find(incident)))
 
     _answer(work, as_json=as_json)
-
-
-def _with_patch(case: cases.Case, text: str) -> cases.Case:
-    with git.Repository(case.repository) as repository:
-        found = given.from_file(text, repository, case.revision)
-    if isinstance(found, reports.Patch):
-        return replace(case, patch=found)
-    return replace(case, patch=found.patch, diagnosis=found.diagnosis)
 
 
 def _text(path: Path) -> str:

@@ -33,7 +33,6 @@ from rollout.argo_state import (
     weight_of,
 )
 
-OK, FAILED, RETRY = 0, 1, 75
 POLL_SECONDS = 0.2
 HASH = "rollouts-pod-template-hash"
 
@@ -235,19 +234,7 @@ def main(arguments: list[str], variables: Mapping[str, str]) -> int:
     """Do what HALON_HOOK says; the sentence for people is the last line on stderr."""
     content = json.loads(arguments[0])
     content["kubectl"] = tuple(content["kubectl"])
-    argo = Argo(Target(**content), variables)
-    try:
-        if variables["HALON_HOOK"] == "observe":
-            sys.stdout.write(json.dumps(argo.observe()) + "\n")
-        else:
-            getattr(argo, variables["HALON_HOOK"])()
-    except NotDone as error:
-        sys.stderr.write(f"{error}\n")
-        return RETRY if error.again else FAILED
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        sys.stderr.write(f"What the cluster says of the Rollout cannot be read: {error!r}\n")
-        return RETRY
-    return OK
+    return kubectl.obey(Argo(Target(**content), variables), variables, "Rollout")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ from rollout import kubectl, permits, webhooks
 from rollout.flagger_state import GOING, State, Target, state_of
 from rollout.kubectl import PLACE, Json, NotDone
 
-OK, FAILED, RETRY = 0, 1, 75
 POLL_SECONDS = 0.2
 STEP_SECONDS = 90.0  # longer than the hook that waits for the step
 
@@ -237,19 +236,7 @@ def main(arguments: list[str], variables: Mapping[str, str]) -> int:
     """Do what HALON_HOOK says; the sentence for people is the last line on stderr."""
     content = json.loads(arguments[0])
     content["kubectl"] = tuple(content["kubectl"])
-    flagger = Flagger(Target(**content), variables)
-    try:
-        if variables["HALON_HOOK"] == "observe":
-            sys.stdout.write(json.dumps(flagger.observe()) + "\n")
-        else:
-            getattr(flagger, variables["HALON_HOOK"])()
-    except NotDone as error:
-        sys.stderr.write(f"{error}\n")
-        return RETRY if error.again else FAILED
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        sys.stderr.write(f"What the cluster says of the Canary cannot be read: {error!r}\n")
-        return RETRY
-    return OK
+    return kubectl.obey(Flagger(Target(**content), variables), variables, "Canary")
 
 
 if __name__ == "__main__":

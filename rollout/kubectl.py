@@ -8,13 +8,15 @@ only.
 import json
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 PLACE = "{revision}"
 TRIES = 5  # of a change that somebody else's change overtook
 SECONDS = 15.0
+OK, FAILED, RETRY = 0, 1, 75  # how a hook ends
 Json = dict[str, Any]
 
 
@@ -24,6 +26,14 @@ class NotDone(Exception):
     def __init__(self, text: str, *, again: bool = True) -> None:
         super().__init__(text)
         self.again = again
+
+
+class Hooks(Protocol):
+    """The hooks of one deployer, each a method of its name; `observe` says where things stand."""
+
+    def observe(self) -> Json:
+        """Return the state that docs/hooks.md tells."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,22 @@ class Kubectl:
             lines = done.stderr.strip().splitlines() or [f"exit {done.returncode}"]
             raise NotDone(f"kubectl: {lines[-1][:400]}")
         return done.stdout
+
+
+def obey(hooks: Hooks, variables: Mapping[str, str], subject: str) -> int:
+    """Do what HALON_HOOK says, return its exit code; the last line on stderr is for people."""
+    try:
+        if variables["HALON_HOOK"] == "observe":
+            sys.stdout.write(json.dumps(hooks.observe()) + "\n")
+        else:
+            getattr(hooks, variables["HALON_HOOK"])()
+    except NotDone as error:
+        sys.stderr.write(f"{error}\n")
+        return RETRY if error.again else FAILED
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        sys.stderr.write(f"What the cluster says of the {subject} cannot be read: {error!r}\n")
+        return RETRY
+    return OK
 
 
 def revision_in(image: str | None, named: str) -> str | None:

@@ -8,7 +8,6 @@ import cProfile
 import itertools
 import json
 import os
-import pstats
 import sys
 import threading
 import time
@@ -43,10 +42,12 @@ def _memory(root: str) -> None:
 def _cpu(profile: cProfile.Profile, root: str) -> None:
     profile.disable()
     rows = []
-    for (path, line, name), row in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
-        place = _place(path, line, root)
-        if place:
-            rows.append((f"{place} {name}", float(row[3])))
+    for entry in profile.getstats():
+        code = entry.code
+        if isinstance(code, str):  # built in
+            continue
+        if place := _place(code.co_filename, code.co_firstlineno, root):
+            rows.append((f"{place} {code.co_name}", float(entry.totaltime)))
     _tell("cpu", sorted(rows, key=lambda one: -one[1]))
 
 

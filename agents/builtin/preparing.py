@@ -165,17 +165,15 @@ class Preparing:
     def _locked(self, key: str, how: int) -> IO[str]:
         """Return the locked file of an installation; who installs it may take all of our time."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = (self.folder / f"{key}.lock").open("w")
-        try:
+        with contextlib.ExitStack() as unless_locked:
+            lock = unless_locked.enter_context((self.folder / f"{key}.lock").open("w"))
             while True:
                 with contextlib.suppress(BlockingIOError):
                     fcntl.flock(lock, how | fcntl.LOCK_NB)
+                    unless_locked.pop_all()
                     return lock
                 self.deadline.check(REPORT_SECONDS)
                 time.sleep(LOOK_SECONDS)
-        except BaseException:
-            lock.close()
-            raise
 
     # --- installing ------------------------------------------------------------------------------
 

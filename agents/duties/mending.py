@@ -23,7 +23,7 @@ from agents.duties.diagnosing import safe, seeded
 from agents.engine import Role
 from agents.loop import Again
 from agents.telling import Teller
-from agents.tools import editing, history, logquery, reading, running
+from agents.tools import writing
 from agents.tools.contract import Tool
 from agents.tools.desk import Desk
 from agents.untrusted import Source
@@ -99,11 +99,7 @@ class Mending:
 
     def tools(self) -> list[Tool]:
         """Return what a role that writes may use."""
-        desk = self.the_desk
-        return [
-            *reading.tools(desk), *logquery.tools(desk), *history.tools(desk),
-            *editing.tools(desk), running.tests_tool(desk), running.reproduce_tool(desk),
-        ]  # fmt: skip
+        return writing.tools(self.the_desk)
 
     # --- what is handed in
 

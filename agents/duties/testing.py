@@ -21,7 +21,7 @@ from agents.duties.contract import Said, Stamp, Submitted
 from agents.duties.diagnosing import safe, seeded
 from agents.loop import Again
 from agents.telling import Teller
-from agents.tools import editing, history, logquery, reading, running
+from agents.tools import writing
 from agents.tools.contract import Tool
 from agents.tools.desk import Desk
 from incidents import errors, reports
@@ -90,12 +90,7 @@ class Testing:
 
     def tools(self) -> list[Tool]:
         """Return what a tester may use: it writes tests only."""
-        desk = self.the_desk
-        edits = [tool for tool in editing.tools(desk) if tool.name != "Revert"]
-        return [
-            *reading.tools(desk), *logquery.tools(desk), *history.tools(desk), *edits,
-            running.tests_tool(desk), running.reproduce_tool(desk),
-        ]  # fmt: skip
+        return [tool for tool in writing.tools(self.the_desk) if tool.name != "Revert"]
 
     # --- what is handed in
 
