@@ -364,8 +364,10 @@ class Commands:
 
     def _break_glass(self, command: Command, incident: Incident, person: Person, key: str) -> Said:
         asked = self._asked(incident)
-        decision = self.approvals.break_glass(asked.id, person, command.text, key)
-        return self.voted(decision, Answer.YES)
+        why = command.text
+        return self.voted(
+            self.approvals.decide(asked.id, person, Answer.YES, None, key, why), Answer.YES
+        )
 
     def _asked(self, incident: Incident) -> Approval:
         """Return the newest open question; raises `errors.WrongState` where nothing is asked."""

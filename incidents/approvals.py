@@ -134,11 +134,14 @@ class Approvals:
         answer: Answer,
         expected: Expected | None,
         event_key: str,
+        alone: str | None = None,
     ) -> Decision:
         """Record a vote or refuse it with its reason; one event is one vote.
 
         `expected` is what the voter's message showed; None only where the place itself shows the
-        current question (a typed command), and then the stored one is taken.
+        current question (a typed command), and then the stored one is taken. `alone` breaks the
+        glass: why a responder says yes past the list of approvers, four eyes and an INCONCLUSIVE,
+        never past a FAIL; an action item asks for a look at it.
         """
         access, key = self._judges()
         with self._store.write() as tx:
@@ -149,32 +152,17 @@ class Approvals:
                 return _already(tx, approval, person, event_key, access)
             refusal = _stale(tx, approval, answer, expected)
             if refusal is None:
-                allowed = policy.may_answer(approval, person, answer, incident, access)
+                allowed = (
+                    policy.may_answer(approval, person, answer, incident, access)
+                    if alone is None
+                    else policy.may_break_glass(approval, person, access)
+                )
                 refusal = allowed.reason if isinstance(allowed, policy.Refused) else None
             if refusal is not None:
                 return _refuse(tx, approval, person, answer, event_key, refusal)
-            return _accept(tx, approval, person, answer, event_key, key)
-
-    def break_glass(self, approval_id: str, person: Person, why: str, event_key: str) -> Decision:
-        """Say yes alone, by a responder whom no approver answers; an action item asks for a look.
-
-        Goes past the list of approvers, four eyes and an INCONCLUSIVE, never past a FAIL.
-        """
-        access, key = self._judges()
-        with self._store.write() as tx:
-            approval, incident = _locked(tx, approval_id)
-            if (seen := _voted(tx, event_key, approval)) is not None:
-                return seen
-            if approval.state is _S.GRANTED:
-                return _already(tx, approval, person, event_key, access)
-            refusal = _stale(tx, approval, Answer.YES, None)
-            if refusal is None:
-                allowed = policy.may_break_glass(approval, person, access)
-                refusal = allowed.reason if isinstance(allowed, policy.Refused) else None
-            if refusal is not None:
-                return _refuse(tx, approval, person, Answer.YES, event_key, refusal)
-            decision = _accept(tx, approval, person, Answer.YES, event_key, key, alone=why)
-            _ask_for_a_look(tx, incident, decision.approval, why, access)
+            decision = _accept(tx, approval, person, answer, event_key, key, alone)
+            if alone is not None:
+                _ask_for_a_look(tx, incident, approval, alone, access)
             return decision
 
     def withdraw(self, approval_id: str, person: Person, event_key: str) -> Decision:
@@ -438,7 +426,7 @@ def _accept(
     answer: Answer,
     event_key: str,
     key: bytes,
-    alone: str | None = None,
+    alone: str | None,
 ) -> Decision:
     yes = answer is Answer.YES
     state = _S.GRANTED if yes else _S.REFUSED

@@ -115,7 +115,9 @@ def test_an_inconclusive_is_granted_to_the_approver_who_commands(world: World) -
 
 def test_a_responder_may_break_the_glass_and_that_is_looked_at_afterwards(world: World) -> None:
     approval = asked(world, gate=Result.INCONCLUSIVE)
-    decision = world.approvals.break_glass(approval.id, RESPONDER, "no approver answers", "e1")
+    decision = world.approvals.decide(
+        approval.id, RESPONDER, YES, None, "e1", alone="no approver answers"
+    )
     told = world.timeline.entries(approval.incident)[-2:]
     (item,) = ActionItems(world.store).list(approval.incident)
 
@@ -140,7 +142,7 @@ def test_the_glass_is_not_broken_over_a_fail_nor_by_a_stranger(
     world: World, person: Person, named: dict[str, object]
 ) -> None:
     approval = asked(world, **named)
-    decision = world.approvals.break_glass(approval.id, person, "now", "e1")
+    decision = world.approvals.decide(approval.id, person, YES, None, "e1", alone="now")
 
     assert not decision.accepted
     assert ApprovalState.ASKED is state(world, approval)
