@@ -3,6 +3,7 @@
 Called by `bot.app` and by tests.
 """
 
+import asyncio
 import errno
 import socket
 
@@ -13,10 +14,16 @@ from bot.web.live import Live
 from incidents import errors
 
 STOP_SECONDS = 5
+# An accepted connection is a task in the loop's next turn and known to uvicorn in the one after.
+TURNS_TO_ACCEPT = 3
 
 
 class Server(uvicorn.Server):
-    """Uvicorn, which would wait for ever on open streams, ends them first."""
+    """Uvicorn with an end that waits for nobody.
+
+    It would wait for ever on open streams, and until its deadline on a connection that was accepted
+    in the moment of the stop; then it would leave that one, and all that are late, open.
+    """
 
     def __init__(self, app: Starlette) -> None:
         super().__init__(
@@ -32,9 +39,18 @@ class Server(uvicorn.Server):
         self._live: Live = app.state.live
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then stop as always."""
+        """End the streams, take in nobody new, stop as always, and cut off who is still there."""
         self._live.close()
+        loop = asyncio.get_running_loop()
+        # Not closed yet: asyncio drops a connection that it has accepted for a closed server.
+        for listening in (one for serving in self.servers for one in serving.sockets):
+            loop.remove_reader(listening.fileno())
+        for _ in range(TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 from agents.outgoing import Outgoing
 from agents.untrusted import Fence, Source
@@ -14,6 +15,7 @@ from tests.incidents import private
 from tests.incidents.builders import REPORTER, World
 
 RNG = random.Random(7)
+ANYWHERE = 6  # a value longer than this is in no random id by chance
 SAID = {
     kind: (value := make(RNG), line.format(value))
     for kind, (make, line) in (private.SECRETS | private.PERSONAL).items()
@@ -23,7 +25,14 @@ SAID = {
 def leaks(text: str) -> list[str]:
     """The kinds of which something is left in a text, JSON or not."""
     plain = text + "\n" + text.encode().decode("unicode_escape", "replace")
-    return [kind for kind, (value, _) in SAID.items() if value in text or value in plain]
+    return [kind for kind, (value, _) in SAID.items() if holds(plain, value)]
+
+
+def holds(text: str, value: str) -> bool:
+    """Whether a value stands in a text; three digits only by themselves, not in a random id."""
+    if len(value) > ANYWHERE:
+        return value in text
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None
 
 
 def test_none_reaches_the_timeline_or_what_is_posted_from_it(world: World) -> None:
