@@ -40,7 +40,7 @@ def worker(
         vendors.preload()  # before the fork, so that no stage waits for it
     connection = jobs.connect(settings.redis_url)
     with keeper.kept(_inbox_argv(settings, queue)) as keep:
-        working.run(queue, connection, name, keep)
+        working.run(queue, connection, name, settings, keep)
 
 
 def _inbox_argv(settings: WorkerSettings, queue: str) -> list[str]:

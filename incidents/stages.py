@@ -6,11 +6,12 @@ of that transaction stays. Leases are compared with the database's clock.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Update, and_, or_, select, update
 
 from incidents import crash, entries, errors, following, lifecycle, rows, schema, timeline
 from incidents.lifecycle import Next
@@ -33,6 +34,7 @@ _R = schema.stage_run
 WAKE_AGAIN = timedelta(seconds=10)  # a row is woken at most this often
 TRIES = 5  # temporary failures and dead workers that one run may have
 OURS = (RunState.LEASED,)
+NO_RUN = 0  # ids begin at 1
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,15 @@ class Stages:
         if claimed is not None:
             crash.point("run.claimed", claimed.run.stage)
         return claimed
+
+    def rehearse(self) -> None:
+        """Ask all that a claim asks, of no run: whoever is forked from here has it compiled."""
+        with self._store.write() as tx:
+            for ask in (rows.get_run, rows.lock_incident, rows.get_incident):
+                with suppress(errors.NotFound):
+                    ask(tx, NO_RUN)
+            tx.change(_taking(tx, NO_RUN, None).values(**_taken(tx, "", timedelta())))
+            _tries(tx, NO_RUN)
 
     def renew(self, run_id: int, fence: int, lease: timedelta) -> StageRun:
         """Keep a run; the answer's `cancel` says whether to stop."""
@@ -252,20 +263,8 @@ def _claim(
     before = rows.get_run(tx, run_id)
     rows.lock_incident(tx, before.incident)
     before = rows.get_run(tx, run_id)
-    seen = () if fence_seen is None else (_R.c.fence == fence_seen,)
-    values: dict[str, Any] = {
-        "fence": _R.c.fence + 1,
-        "state": RunState.LEASED,
-        "owner": owner,
-        "lease_until": tx.now + lease,
-        "started_at": before.started_at or tx.now,
-        "waiting_since": None,
-        "waiting_seconds": _waited(tx, before),
-        # A lease that was not given back is a worker that died in the middle.
-        "tries": _R.c.tries + int(before.state is RunState.LEASED),
-    }
-    taken = update(_R).where(_R.c.id == run_id, _wants_worker(tx), *seen).values(**values)
-    if not tx.change(taken):
+    taking = _taking(tx, run_id, fence_seen)
+    if not tx.change(taking.values(**_taken(tx, owner, lease, before))):
         return None
     run = rows.get_run(tx, run_id)
     if (ending := _not_to_be_run(tx, run)) is not None:
@@ -274,10 +273,35 @@ def _claim(
     return Claimed(run, rows.get_incident(tx, run.incident))
 
 
+def _taking(tx: Tx, run_id: int, fence_seen: int | None) -> Update:
+    seen = () if fence_seen is None else (_R.c.fence == fence_seen,)
+    return update(_R).where(_R.c.id == run_id, _wants_worker(tx), *seen)
+
+
+def _taken(tx: Tx, owner: str, lease: timedelta, before: StageRun | None = None) -> dict[str, Any]:
+    """Return the columns of a run that somebody has taken; `before` is how it stood."""
+    died = before is not None and before.state is RunState.LEASED
+    return {
+        "fence": _R.c.fence + 1,
+        "state": RunState.LEASED,
+        "owner": owner,
+        "lease_until": tx.now + lease,
+        "started_at": (before and before.started_at) or tx.now,
+        "waiting_since": None,
+        "waiting_seconds": _waited(tx, before) if before else 0.0,
+        # A lease that was not given back is a worker that died in the middle.
+        "tries": _R.c.tries + int(died),
+    }
+
+
+def _tries(tx: Tx, run_id: int) -> int:
+    return tx.run(select(_R.c.tries).where(_R.c.id == run_id)).scalar() or 0
+
+
 def _not_to_be_run(tx: Tx, run: StageRun) -> Ending | None:
     if run.cancel:
         return Ending(Outcome.CANCELLED)
-    if tx.run(select(_R.c.tries).where(_R.c.id == run.id)).scalar_one() < TRIES:
+    if _tries(tx, run.id) < TRIES:
         return None
     said = f"The stage {run.stage.value} was started {TRIES} times and its worker died each time."
     trouble = entries.trouble(

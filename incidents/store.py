@@ -98,13 +98,13 @@ class Store:
         # Set once by the entry point: patterns of personal data that only this team knows.
         self.private: tuple[re.Pattern[str], ...] = ()
         self._engine = _engine(make_url(url))
+        self._writing = self._engine.execution_options(halon_writes=True)  # on the same connections
         _survive_forks(self._engine)
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """Open a transaction that changes something; it commits at the end or leaves no trace."""
-        writing = self._engine.execution_options(halon_writes=True)
-        with _translated(), writing.begin() as connection:
+        with _translated(), self._writing.begin() as connection:
             yield Tx(connection, self.clock, self.private)
 
     @contextmanager

@@ -1,6 +1,6 @@
 """Job names and the wake-up call: the only part of `workers` that the bot may know.
 
-A job is a dotted string and ids; the database is the truth, so a lost or doubled wake-up costs a
+A job is a name and ids; the database is the truth, so a lost or doubled wake-up costs a
 delay and nothing else. Never holds logic and never imports a stage.
 """
 
@@ -16,8 +16,7 @@ from rq.worker import WorkerStatus
 from incidents import errors
 from incidents.models import Incident, Severity, Stage, StageRun
 
-RUN_STAGE = "workers.stages.run_stage"
-ALLOWED = frozenset({RUN_STAGE})
+RUN_STAGE = "run_stage"  # the one name that a worker knows
 
 URGENT = "urgent"
 NORMAL = "normal"

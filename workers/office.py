@@ -1,7 +1,7 @@
 """Everything that a stage or the controller works with, put together at one place.
 
-Made by the entry points (`workers.stages.run_stage`, `workers.controller.run`) after the fork, so
-that no connection is shared between processes. Holds no logic.
+Made by the entry points (`workers.stages.Runner`, `workers.controller.run`). A store that was made
+before a fork gives each child connections of its own. Holds no logic.
 """
 
 import os

@@ -1,14 +1,15 @@
 """THE MAIN FLOW: one wake-up runs one stage of one incident, from claim to what follows.
 
-Called by the RQ worker with a stage run's id. The table `STAGES` names the function of every stage;
-what comes next is `incidents.lifecycle`, applied where the run is finished. Workers never post and
-never move traffic. A broad `except` stands here, at the stage boundary, and nowhere below it.
+The RQ worker calls `Runner` with a stage run's id. The table `STAGES` names the function of every
+stage; what comes next is `incidents.lifecycle`, applied where the run is finished. Workers never
+post and never move traffic. A broad `except` stands here, at the stage boundary, and nowhere below.
 """
 
 import errno
 import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from incidents.models import MACHINE, Incident, Outcome, Stage, StageRun, Verdic
 from incidents.settings import Service
 from incidents.stages import Claimed, Ending
 from incidents.steps import Steps
+from incidents.store import Store
 from workers import (
     contain,
     deploy,
@@ -46,17 +48,42 @@ OUTCOMES = {
 }
 
 
-def run_stage(run_id: int) -> None:
-    """Run a stage if it is still to be run; a second wake-up of the same run does nothing."""
-    settings = WorkerSettings()
-    with office.opened(settings, office.owner_of_parent()) as desk:
-        lease = timedelta(seconds=settings.lease_seconds)
+@dataclass(frozen=True)
+class Runner:
+    """Runs stages in forked children: settings and store are made once, before the first fork."""
+
+    settings: WorkerSettings
+    store: Store
+
+    def warm_up(self) -> None:
+        """Do once what every stage begins with, and leave no connection open.
+
+        A database that does not answer yet, or a mistake in halon.toml, is the first stage's to
+        tell.
+        """
+        try:
+            office.over(self.store, self.settings, "").stages.rehearse()
+        except errors.HalonError as error:
+            log.warning("the first stage will take a moment longer: %s", error.message)
+        finally:
+            self.store.close()
+
+    def run_stage(self, run_id: int) -> None:
+        """Run a stage if it is still to be run; a second wake-up of the same run does nothing."""
+        try:
+            self._run(run_id, office.over(self.store, self.settings, office.owner_of_parent()))
+        finally:
+            self.store.close()
+
+    def _run(self, run_id: int, desk: Office) -> None:
+        lease = timedelta(seconds=self.settings.lease_seconds)
         claimed = desk.stages.claim(run_id, desk.owner, lease)
         if claimed is None:
             return
         with Heartbeat(desk.stages, run_id, claimed.run.fence, lease):
             try:
-                engine = engines.choose(settings, desk, claimed, sandbox.choose(settings.sandbox))
+                box = sandbox.choose(self.settings.sandbox)
+                engine = engines.choose(self.settings, desk, claimed, box)
             except errors.PermanentFailure as error:
                 _failed(desk, claimed, error.message)
                 return

@@ -7,11 +7,10 @@ functions, and no retries, scheduler or recovery (the controller alone wakes run
 
 import ctypes
 import gc
-import importlib
 import os
 import signal
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -19,7 +18,9 @@ from rq import Queue, Worker
 from rq.job import Job
 
 from incidents import errors
-from workers import jobs
+from incidents.store import Store
+from workers import jobs, stages
+from workers.settings import WorkerSettings
 
 # Above the monitoring interval with a margin, and well under the 20 s in which a run must restart.
 HEARTBEAT_SECONDS = 15
@@ -28,6 +29,7 @@ MAINTENANCE_SECONDS = 5
 WORKER_TTL_SECONDS = 20
 
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # looked up before the fork
 
 
 class NotOurJob(Exception):
@@ -35,26 +37,29 @@ class NotOurJob(Exception):
 
 
 class AllowListedJob(Job):
-    """A job that runs only functions of `jobs.ALLOWED` (RQ would import any dotted name).
+    """A job that runs one of the given functions by its name (RQ would import any dotted one).
 
     A job in Redis may name callbacks too, which RQ imports and calls as readily; ours have none.
     """
 
+    functions: ClassVar[Mapping[str, Callable[..., None]]] = {}
     success_callback = None
     failure_callback = None
     stopped_callback = None
 
-    def perform(self) -> Any:
-        """Run the job when its function is ours."""
-        if self.func_name not in jobs.ALLOWED:
-            raise NotOurJob(f"refused to run {self.func_name!r}: not one of {sorted(jobs.ALLOWED)}")
-        return super().perform()
+    @property
+    def func(self) -> Callable[..., None]:
+        """The function of the job's name; raises `NotOurJob` for any other name."""
+        function = self.functions.get(str(self.func_name))
+        if function is None:
+            known = ", ".join(self.functions)
+            raise NotOurJob(f"refused to run {self.func_name!r}: only {known} is ours")
+        return function
 
 
 class HalonWorker(Worker):
     """RQ's fork worker with our heartbeat and a child that cannot outlive it."""
 
-    job_class = AllowListedJob
     # Looked after at every heartbeat of this process, never in a forked child.
     beside: Callable[[], None] | None = None
 
@@ -76,17 +81,20 @@ class HalonWorker(Worker):
     def setup_work_horse_signals(self) -> None:
         """Let the kernel kill the child when the worker dies, even by SIGKILL."""
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
         if os.getppid() != self._own_pid:  # the parent died before prctl took effect
             os._exit(1)
 
 
-def make(queue: str, connection: Redis, name: str) -> HalonWorker:
+def make(
+    queue: str, connection: Redis, name: str, functions: Mapping[str, Callable[..., None]]
+) -> HalonWorker:
     """Return a worker for exactly one queue; two queues in one worker can lose a job for good."""
     return HalonWorker(
         [queue],
         name=name,
         connection=connection,
+        job_class=type("OurJob", (AllowListedJob,), {"functions": functions}),
         serializer="json",
         worker_ttl=WORKER_TTL_SECONDS,
         maintenance_interval=MAINTENANCE_SECONDS,
@@ -95,17 +103,23 @@ def make(queue: str, connection: Redis, name: str) -> HalonWorker:
     )
 
 
-def run(queue: str, connection: Redis, name: str, beside: Callable[[], None] | None = None) -> None:
-    """Work until told to stop. Everything heavy is imported first, so that no child pays for it.
+def run(
+    queue: str,
+    connection: Redis,
+    name: str,
+    settings: WorkerSettings,
+    beside: Callable[[], None] | None = None,
+) -> None:
+    """Work until told to stop. All that every child needs is made first, so that none pays for it.
 
     `beside` is called at every heartbeat: it keeps a helper process alive.
     """
-    for dotted in sorted(jobs.ALLOWED):
-        importlib.import_module(dotted.rpartition(".")[0])
+    runner = stages.Runner(settings, Store(settings.database))
+    runner.warm_up()
     gc.collect()
     gc.freeze()
     try:
-        worker = make(queue, connection, name)
+        worker = make(queue, connection, name, {jobs.RUN_STAGE: runner.run_stage})
         worker.beside = beside
         worker.work(logging_level="WARNING", with_scheduler=False)
     except RedisError as error:

@@ -58,6 +58,17 @@ def test_a_run_is_claimed_by_one_worker(world: World) -> None:
     assert world.stages.claim(run.id, "w2", LEASE) is None
 
 
+def test_a_rehearsed_claim_takes_nothing_and_leaves_a_real_one_to_be_made(world: World) -> None:
+    world.stages.rehearse()  # on an empty database, as a new machine's is
+    run = world.stages.queue_stage(world.open().number, Stage.TRIAGE)
+    queued = world.stages.get(run.id)
+
+    world.stages.rehearse()
+
+    assert queued == world.stages.get(run.id)
+    assert 1 == world.claim(run).run.fence
+
+
 def test_a_stale_wake_up_claims_nothing(world: World) -> None:
     run = world.stages.queue_stage(world.open().number, Stage.TRIAGE)
     world.claim(run)

@@ -13,11 +13,7 @@ from incidents import errors
 from incidents.models import Severity, Stage
 from tests.workers.conftest import Server
 from tests.workers.desks import Place, open_incident
-from workers import jobs, stages
-
-
-def test_every_allowed_name_is_a_function_of_ours() -> None:
-    assert {stages.run_stage.__module__ + "." + stages.run_stage.__qualname__} == jobs.ALLOWED
+from workers import jobs
 
 
 def test_a_wake_up_holds_a_name_and_an_id_as_json(connection: Redis, place: Place) -> None:

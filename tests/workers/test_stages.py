@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,12 @@ from agents.engine import Budget, Role
 from incidents import reports
 from incidents.models import EntryKind, Outcome, Stage, StageRun, Status, Verdict
 from incidents.policy import OPERATOR
+from incidents.store import Store
 from tests import repositories
 from tests.workers.desks import Place, open_incident
 from workers import stages
 from workers.office import Office
+from workers.settings import WorkerSettings
 
 LEASE = timedelta(seconds=60)
 TRACE = 'Traceback (most recent call last):\n  File "shop.py", line 1, in f\nKeyError: 1\n'
@@ -70,6 +73,22 @@ class Scene:
             if entry.kind is EntryKind.TROUBLE
         ]
         return str(found[-1]) if found else ""
+
+
+def test_a_worker_that_finds_no_schema_and_no_services_yet_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both are the first stage's to tell, in words that people can read."""
+    settings = WorkerSettings(folder=tmp_path, file=tmp_path / "halon.toml")
+    store = Store(f"sqlite:///{tmp_path / 'halon.db'}")
+
+    stages.Runner(settings, store).warm_up()
+    settings.file.write_text("", "utf-8")
+    stages.Runner(settings, store).warm_up()
+
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "There is no settings file" in first
+    assert "The database has no schema yet" in second
 
 
 @pytest.fixture
