@@ -16,7 +16,7 @@ from bot.parsing import Command, Misunderstood
 from bot.said import Said
 from bot.verbs import Verb
 from incidents import errors, lifecycle, mitigations
-from incidents.approvals import Approvals, Decision, Expected
+from incidents.approvals import TAKES_ANSWERS, Approvals, Expected
 from incidents.knowledge import ActionItems
 from incidents.models import (
     Act,
@@ -37,6 +37,7 @@ from incidents.rollouts import Rollouts
 from incidents.service import Incidents, Opening
 from incidents.stages import Stages
 from incidents.timeline import Draft, Timeline
+from incidents.votes import Decision
 
 ACTS: dict[Verb, Act] = {
     Verb.OPEN: Act.OPEN,
@@ -378,7 +379,8 @@ class Commands:
     def voted(self, decision: Decision, answer: Answer) -> Said:
         """Return what became of a vote, as a sentence."""
         done = "Approved." if answer is Answer.YES else "Refused."
-        said = done if decision.accepted else texts.sentence(decision.reason)
+        waits = answer is Answer.YES and decision.approval.state in TAKES_ANSWERS  # for others
+        said = texts.sentence(decision.reason) if waits or not decision.accepted else done
         return Said(said, decision.accepted, f"INC-{decision.approval.incident}")
 
     def _hold(self, command: Command, incident: Incident, person: Person, key: str) -> Said:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from bot.card import View
 from bot.render import OF_A_QUESTION, PICTURED, Context, target
 from bot.story import Told, told
-from incidents import errors, mitigations, reports
+from incidents import errors, mitigations, policy, reports
 from incidents.approvals import Approvals
 from incidents.models import (
     Act,
@@ -82,11 +82,17 @@ class Gathering:
             incident,
             approval=approval,
             approvers=approvers(entry.content.get("service"), self.access()),
+            needed=self._needed(approval, incident),
             rollout=rollout,
             tests=self._tests(incident.number),
             counts=self._counts(entry) if rollout is not None else None,
             mitigation=_mitigation(entry, self.access()),
         )
+
+    def _needed(self, approval: Approval | None, incident: Incident) -> int:
+        if approval is None:
+            return 1
+        return policy.quorum(approval.act, approval.service, incident.severity, self.access())
 
     def _of_rollout(self, entry: TimelineEntry, incident: Incident) -> Context:
         rollout = self._rollout(entry.content.get("rollout"))

@@ -30,13 +30,18 @@ from incidents.models import (
 )
 
 MOST_LINES = 3
-MOST_LINES_ASKED = 6  # yes, no and silence apart, so that they are read in ten seconds
+MOST_LINES_ASKED = 7  # yes, no and silence apart, so that they are read in ten seconds
 DIFF_LINES = 40  # the heart of a long diff; the file has the whole
 Target = tuple[EntryKind, str]
 
 # What belongs to a message that another kind of entry began.
 EDITS_STAGE = (EntryKind.PROGRESS, EntryKind.DECISION)
-EDITS_QUESTION = (EntryKind.APPROVED, EntryKind.WITHDRAWN, EntryKind.REFUSED)
+EDITS_QUESTION = (
+    EntryKind.SECONDED,
+    EntryKind.APPROVED,
+    EntryKind.WITHDRAWN,
+    EntryKind.REFUSED,
+)
 OF_A_QUESTION = (EntryKind.QUESTION, *EDITS_QUESTION)
 GOING_ON = ("baking", "validating", "promoting")  # states of a phase that will be told of again
 PICTURED = (EntryKind.PHASE, EntryKind.TAKEN_BACK, EntryKind.HELD)
@@ -49,6 +54,7 @@ class Context:
     incident: Incident
     approval: Approval | None = None
     approvers: tuple[str, ...] = ()
+    needed: int = 1  # how many of them have to say yes
     rollout: Rollout | None = None
     tests: reports.TestReport | None = None
     counts: Json | None = None  # {"canary": {...}, "stable": {...}} of the last phase
@@ -118,6 +124,7 @@ def _of_question(context: Context) -> Json:
         "state": "approved" if granted else state.value,
         "decided_by": None if by is None else str(by),
         "approvers": context.approvers,
+        "needed": context.needed,
         "rollout": context.rollout,
         "mitigation": context.mitigation,
         "bake": _bake(context),

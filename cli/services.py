@@ -197,10 +197,27 @@ def people(service: Service) -> Iterator[Finding]:
         yield fine(f"{service.name}: approvers", "none needed: its run mode is read_only")
         return
     what, named = f"{service.name}: approvers", _count(service.approvers)
+    if (most := max(service.quorum.values(), default=1)) > 1:
+        yield from _quorum(what, service, most, named)
+        return
     if named:
         yield fine(what, f"{named}")
         return
     yield note(what, "nobody but the operator of the war room, as long as no chat is configured")
+
+
+def _quorum(what: str, service: Service, most: int, named: int) -> Iterator[Finding]:
+    """Say whether enough people are named; one who has several accounts is one voice."""
+    if named < most:
+        yield wrong(
+            what,
+            f"a quorum asks for {most}, and the list names {named}: nothing could be approved",
+            "Add approvers to the service in halon.toml, or ask fewer of them; "
+            "`/incident break-glass` is the way past it.",
+        )
+        return
+    asked = ", ".join(f"{count} for {at.value}" for at, count in sorted(service.quorum.items()))
+    yield fine(what, f"{named}; quorum: {asked}")
 
 
 def _count(people: People) -> int:

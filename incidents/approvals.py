@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import or_, select, update
 
-from incidents import entries, errors, knowledge, mac, moves, policy, rows, schema, timeline
+from incidents import entries, errors, knowledge, mac, policy, rows, schema, timeline, votes
 from incidents.columns import canonical
 from incidents.models import (
     MACHINE,
@@ -29,15 +29,14 @@ from incidents.models import (
 )
 from incidents.policy import Access
 from incidents.store import Store, Tx
-from incidents.timeline import Draft
+from incidents.votes import Decision, Vote
 
-_A, _V, _R = schema.approval, schema.vote, schema.rollout
+_A, _R = schema.approval, schema.rollout
 _S = ApprovalState
 TAKES_ANSWERS = (_S.ASKED, _S.WITHDRAWN)
 # How long a spent yes is looked at again, for its end may not have been seen.
 REMEMBERED = timedelta(hours=2)
 REVIEWED_WITHIN = timedelta(days=3)  # that somebody answered alone
-GRACE_PART = 6  # of the time to answer: five minutes of half an hour
 THROUGH = "through "  # a scope that covers every phase up to its figure, while every gate passes
 
 
@@ -70,15 +69,6 @@ class Expected:
     scope: str
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Whether a vote was accepted, why not, and the approval as it stands."""
-
-    accepted: bool
-    reason: str
-    approval: Approval
-
-
 class Approvals:
     """Asks for and decides approvals."""
 
@@ -100,15 +90,15 @@ class Approvals:
                 "expires_at": tx.now + question.expires,
             }
             if tx.insert_new(_A, named | asked) is not None:
-                approval = _get(tx, made)
+                approval = votes.get(tx, made)
                 _supersede(tx, approval)
-                timeline.append(tx, approval.incident, _question(approval), MACHINE)
-            return _get(tx, made)
+                timeline.append(tx, approval.incident, votes.question(approval), MACHINE)
+            return votes.get(tx, made)
 
     def get(self, approval_id: str) -> Approval:
         """Return an approval; raises `errors.NotFound`."""
         with self._store.read() as tx:
-            return _get(tx, approval_id)
+            return votes.get(tx, approval_id)
 
     def pending(self, incident: int) -> list[Approval]:
         """Return the questions that still take an answer, newest last."""
@@ -139,17 +129,19 @@ class Approvals:
         """Record a vote or refuse it with its reason; one event is one vote.
 
         `expected` is what the voter's message showed; None only where the place itself shows the
-        current question (a typed command), and then the stored one is taken. `alone` breaks the
-        glass: why a responder says yes past the list of approvers, four eyes and an INCONCLUSIVE,
-        never past a FAIL; an action item asks for a look at it.
+        current question (a typed command), and then the stored one is taken. Where a quorum is
+        asked for, a yes is accepted and the question stays open until enough people have said it.
+        `alone` breaks the glass: why a responder says yes past the list of approvers, quorum, four
+        eyes and an INCONCLUSIVE, never past a FAIL; an action item asks for a look at it.
         """
         access, key = self._judges()
         with self._store.write() as tx:
-            approval, incident = _locked(tx, approval_id)
-            if (seen := _voted(tx, event_key, approval)) is not None:
+            approval, incident = _honest(tx, approval_id, key)
+            vote = Vote(tx, approval, person, event_key)
+            if (seen := vote.seen()) is not None:
                 return seen
             if approval.state is _S.GRANTED and answer is Answer.YES:
-                return _already(tx, approval, person, event_key, access)
+                return vote.again(_is_mine(approval, person, access))
             refusal = _stale(tx, approval, answer, expected)
             if refusal is None:
                 allowed = (
@@ -159,31 +151,35 @@ class Approvals:
                 )
                 refusal = allowed.reason if isinstance(allowed, policy.Refused) else None
             if refusal is not None:
-                return _refuse(tx, approval, person, answer, event_key, refusal)
-            decision = _accept(tx, approval, person, answer, event_key, key, alone)
+                return vote.refuse(answer, refusal)
+            if answer is Answer.NO:
+                return vote.no()
             if alone is not None:
+                decision = vote.yes(key, (person,), 1, alone)
                 _ask_for_a_look(tx, incident, approval, alone, access)
-            return decision
+                return decision
+            agreed = _agreeing(approval, person, incident, access)
+            needed = policy.quorum(approval.act, approval.service, incident.severity, access)
+            return vote.yes(key, agreed, needed)
 
     def withdraw(self, approval_id: str, person: Person, event_key: str) -> Decision:
         """Take one's yes back; accepted only before the step has started."""
-        access, _ = self._judges()
+        access, key = self._judges()
         with self._store.write() as tx:
-            approval, _incident = _locked(tx, approval_id)
-            if (seen := _voted(tx, event_key, approval)) is not None:
+            approval, _ = _honest(tx, approval_id, key)
+            vote = Vote(tx, approval, person, event_key)
+            if (seen := vote.seen()) is not None:
                 return seen
-            by = approval.decided_by
-            mine = by is not None and access.voice(by) == access.voice(person)
+            mine = _is_mine(approval, person, access)
             if approval.state is _S.USED and mine:
-                reason = "The step has started; say `hold` or `rollback` to stop it."
-                return _refuse(tx, approval, person, None, event_key, reason)
-            if approval.state is not _S.GRANTED or not mine:
+                return vote.refuse(
+                    None, "The step has started; say `hold` or `rollback` to stop it."
+                )
+            if approval.state not in (*TAKES_ANSWERS, _S.GRANTED) or not mine:
                 return Decision(False, "There is no yes of yours to take back.", approval)
-            cleared = {"decided_by": None, "decided_at": None, "mac": None}
-            _put(tx, approval, state=_S.WITHDRAWN, **cleared)
-            _record(tx, approval, person, None, event_key, (True, "withdrawn"))
-            _say(tx, approval, EntryKind.WITHDRAWN, person, {})
-            return Decision(True, "withdrawn", _get(tx, approval_id))
+            voice = access.voice(person)
+            left = tuple(one for one in approval.agreed if access.voice(one) != voice)
+            return vote.withdraw(key, left)
 
     def drop(self, rollout: str) -> bool:
         """Supersede the open question of a rollout; False when somebody has said yes to it."""
@@ -208,9 +204,9 @@ class Approvals:
             for approval_id in found:
                 approval, _ = _locked(tx, approval_id)
                 if approval.state in states:
-                    _put(tx, approval, state=_S.EXPIRED)
-                    _say(tx, approval, EntryKind.REFUSED, MACHINE, {"reason": "expired"})
-                    expired.append(_get(tx, approval_id))
+                    votes.put(tx, approval, state=_S.EXPIRED)
+                    votes.say(tx, approval, EntryKind.REFUSED, MACHINE, {"reason": "expired"})
+                    expired.append(votes.get(tx, approval_id))
             return expired
 
     def granted(self, rollout: str, scope: str, step: str) -> Approval | None:
@@ -268,8 +264,8 @@ class Approvals:
                     "database.",
                     incident_id=incident.id,
                 )
-            _put(tx, approval, state=_S.USED, used_for=step)
-            return _get(tx, approval_id)
+            votes.put(tx, approval, state=_S.USED, used_for=step)
+            return votes.get(tx, approval_id)
 
     def _judges(self) -> tuple[Access, bytes]:
         if self._access is None:
@@ -314,20 +310,34 @@ def _is_about(rollout: Rollout, approval: Approval) -> bool:
     return named == is_
 
 
-def _get(tx: Tx, approval_id: str) -> Approval:
-    row = tx.run(select(_A).where(_A.c.id == approval_id)).first()
-    if row is None:
-        raise errors.NotFound(f"There is no approval {approval_id!r}.")
-    return rows.approval(row)
-
-
 def _locked(tx: Tx, approval_id: str) -> tuple[Approval, Incident]:
-    incident = rows.lock_incident(tx, _get(tx, approval_id).incident)
-    return _get(tx, approval_id), incident
+    incident = rows.lock_incident(tx, votes.get(tx, approval_id).incident)
+    return votes.get(tx, approval_id), incident
 
 
-def _put(tx: Tx, approval: Approval, **values: Any) -> None:
-    tx.run(update(_A).where(_A.c.id == approval.id).values(**values))
+def _honest(tx: Tx, approval_id: str, key: bytes) -> tuple[Approval, Incident]:
+    """Return an approval, held, without those whom a forger wrote among the people who agreed."""
+    approval, incident = _locked(tx, approval_id)
+    if approval.agreed and not mac.is_signed(key, approval):
+        approval = replace(approval, agreed=())
+    return approval, incident
+
+
+def _agreeing(
+    approval: Approval, person: Person, incident: Incident, access: Access
+) -> tuple[Person, ...]:
+    """Return who says yes with this one, each voice once; who may no longer answer is left out."""
+
+    def still(one: Person) -> bool:
+        may = policy.may_answer(approval, one, Answer.YES, incident, access)
+        return isinstance(may, policy.Allowed) and access.voice(one) != access.voice(person)
+
+    return (*filter(still, approval.agreed), person)
+
+
+def _is_mine(approval: Approval, person: Person, access: Access) -> bool:
+    said_yes = (approval.decided_by, *approval.agreed)
+    return access.voice(person) in {access.voice(one) for one in said_yes if one is not None}
 
 
 def _supersede(tx: Tx, newer: Approval) -> None:
@@ -340,59 +350,6 @@ def _supersede(tx: Tx, newer: Approval) -> None:
     voided = _A.c.state.in_(given) & other_plan
     where = (_A.c.incident == newer.incident, _A.c.id != newer.id, same, or_(open_, voided))
     tx.run(update(_A).where(*where).values(state=_S.SUPERSEDED))
-
-
-def _question(approval: Approval) -> Draft:
-    return Draft(EntryKind.QUESTION, _content(approval), f"approval-{approval.id}")
-
-
-def _content(approval: Approval) -> dict[str, Any]:
-    return {
-        "approval": approval.id,
-        "act": approval.act.value,
-        "service": approval.service,
-        "scope": approval.scope,
-        "patch_digest": approval.patch_digest,
-        "artefact_digest": approval.artefact_digest,
-        "plan_hash": approval.plan_hash,
-        "rollout": approval.rollout,
-        "verdict": approval.verdict.value if approval.verdict else None,
-        "gate": approval.gate.value if approval.gate else None,
-        "likely": approval.verdict is Verdict.LIKELY,
-        "expires_at": approval.expires_at.isoformat(),
-    }
-
-
-def _say(tx: Tx, approval: Approval, kind: EntryKind, actor: Person, extra: dict[str, Any]) -> None:
-    content = _content(approval) | extra
-    timeline.append(tx, approval.incident, Draft(kind, content), actor)
-
-
-def _voted(tx: Tx, event_key: str, approval: Approval) -> Decision | None:
-    seen = tx.run(select(_V).where(_V.c.event_key == event_key)).first()
-    return None if seen is None else Decision(seen.accepted, seen.reason, approval)
-
-
-def _record(
-    tx: Tx,
-    approval: Approval,
-    person: Person,
-    answer: Answer | None,
-    event_key: str,
-    said: tuple[bool, str],
-) -> None:
-    row = {"approval": approval.id, "person": person, "answer": answer, "at": tx.now}
-    tx.run(_V.insert().values(**row, event_key=event_key, accepted=said[0], reason=said[1]))
-
-
-def _already(
-    tx: Tx, approval: Approval, person: Person, event_key: str, access: Access
-) -> Decision:
-    by = approval.decided_by
-    mine = by is not None and access.voice(by) == access.voice(person)
-    said = (mine, "already approved" if mine else f"Already approved by {by}.")
-    _record(tx, approval, person, Answer.YES, event_key, said)
-    return Decision(*said, approval)
 
 
 def _stale(tx: Tx, approval: Approval, answer: Answer, expected: Expected | None) -> str | None:
@@ -411,39 +368,6 @@ def _stale(tx: Tx, approval: Approval, answer: Answer, expected: Expected | None
     return None
 
 
-def _refuse(
-    tx: Tx, approval: Approval, person: Person, answer: Answer | None, event_key: str, reason: str
-) -> Decision:
-    _record(tx, approval, person, answer, event_key, (False, reason))
-    _say(tx, approval, EntryKind.REFUSED, person, {"reason": reason})
-    return Decision(False, reason, approval)
-
-
-def _accept(
-    tx: Tx,
-    approval: Approval,
-    person: Person,
-    answer: Answer,
-    event_key: str,
-    key: bytes,
-    alone: str | None,
-) -> Decision:
-    yes = answer is Answer.YES
-    state = _S.GRANTED if yes else _S.REFUSED
-    until = max(approval.expires_at, tx.now + _grace(approval)) if yes else approval.expires_at
-    decided = replace(approval, state=state, decided_by=person, decided_at=tx.now, expires_at=until)
-    seal = mac.sign(key, decided) if yes else None
-    values = {"decided_by": person, "decided_at": tx.now, "expires_at": until}
-    _put(tx, approval, state=state, mac=seal, **values)
-    reason = "approved" if yes else "refused"
-    _record(tx, approval, person, answer, event_key, (True, reason))
-    moves.heard(tx, rows.get_incident(tx, approval.incident), person)
-    kind = EntryKind.APPROVED if yes else EntryKind.REFUSED
-    said = {"answer": answer.value, "reason": reason} | ({"alone": alone} if alone else {})
-    _say(tx, approval, kind, person, said)
-    return Decision(True, reason, _get(tx, approval.id))
-
-
 def _ask_for_a_look(
     tx: Tx, incident: Incident, approval: Approval, why: str, access: Access
 ) -> None:
@@ -456,11 +380,6 @@ def _ask_for_a_look(
     )
     due = tx.now + REVIEWED_WITHIN
     knowledge.add_item(tx, incident.number, text, owner, due, None, MACHINE)
-
-
-def _grace(approval: Approval) -> timedelta:
-    """Return how long a yes holds at least: one in the last minute has time to be carried out."""
-    return (approval.expires_at - approval.asked_at) / GRACE_PART
 
 
 def _tell_forged(tx: Tx, approval: Approval) -> None:

@@ -34,13 +34,25 @@ NAMED = (
 
 
 def sign(key: bytes, approval: Approval) -> str:
-    """Return the seal of a decided approval, hex."""
+    """Return the seal of an approval to which somebody has said yes, hex."""
     named = {name: _text(getattr(approval, name)) for name in NAMED}
+    if approval.quorum is not None:
+        named |= {"quorum": str(approval.quorum), "agreed": canonical(agreed(approval))}
     return hmac.new(key, canonical(named).encode(), hashlib.sha256).hexdigest()
 
 
+def agreed(approval: Approval) -> list[str]:
+    """Return who has said yes, of a quorum, as the database keeps it."""
+    return [str(person) for person in approval.agreed]
+
+
 def verify(key: bytes, approval: Approval) -> bool:
-    """Return whether an approval carries the seal of exactly what it says."""
+    """Return whether an approval carries the seal of exactly what it says, and of enough people."""
+    return is_signed(key, approval) and len(approval.agreed) >= (approval.quorum or 0)
+
+
+def is_signed(key: bytes, approval: Approval) -> bool:
+    """Return whether an approval carries the seal of exactly what it says, even of too few."""
     if approval.mac is None or approval.decided_by is None or approval.decided_at is None:
         return False
     return hmac.compare_digest(sign(key, approval), approval.mac)

@@ -170,6 +170,7 @@ class EntryKind(StrEnum):
     REPORT = "report"  # content: {"report": kind, ...}; the whole is an attachment
     DECISION = "decision"  # what the table said comes next
     QUESTION = "question"  # an approval is asked; content names it
+    SECONDED = "seconded"  # a yes that counts and is not enough yet
     APPROVED = "approved"
     WITHDRAWN = "withdrawn"
     REFUSED = "refused"  # a vote or command that was not accepted, with the reason
@@ -415,6 +416,8 @@ class Approval:
     gate: Result | None = None
     author: Person | None = None  # who wrote the patch; four eyes refuses this voice
     used_for: str | None = None  # the one step that spent it
+    agreed: tuple[Person, ...] = ()  # of a quorum: who has said yes so far, `decided_by` the last
+    quorum: int | None = None  # how many have to say yes, once one has; None: one is enough
 
 
 @dataclass(frozen=True)

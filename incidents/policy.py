@@ -17,6 +17,7 @@ from incidents.models import (
     Person,
     Platform,
     Result,
+    Severity,
     Verdict,
 )
 from incidents.settings import Service
@@ -135,7 +136,8 @@ def may_answer(
     if approval.gate is Result.FAIL:
         return Refused("The gate says FAIL; that is never approved. Take it back.")
     unsure = approval.gate is Result.INCONCLUSIVE or approval.verdict is Verdict.INCONCLUSIVE
-    if unsure and not _same(incident.commander, person, access):
+    agreeing = (person, *approval.agreed)
+    if unsure and not any(_same(incident.commander, one, access) for one in agreeing):
         return Refused(
             "The verdict is INCONCLUSIVE; only an approver who is the commander may approve it. "
             f"`/incident own` makes you the commander of {incident.id}."
@@ -144,6 +146,13 @@ def may_answer(
     if service is not None and service.four_eyes and _same(approval.author, person, access):
         return Refused("Four eyes: whoever wrote the patch cannot approve it.")
     return Allowed()
+
+
+def quorum(act: Act, service: str, severity: Severity, access: Access) -> int:
+    """Return how many people have to say yes to an act of the approvers."""
+    known = access.services.get(service)
+    asked = known is not None and WHO_MAY[act] is Who.APPROVERS
+    return known.quorum.get(severity, 1) if known and asked else 1
 
 
 def may_break_glass(approval: Approval, person: Person, access: Access) -> Allowed | Refused:

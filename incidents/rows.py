@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Row, Select, bindparam, func, select
 
 from incidents import errors, schema
+from incidents.columns import parse_person
 from incidents.models import (
     Approval,
     Bucket,
@@ -59,7 +60,7 @@ def run(row: Row[Any]) -> StageRun:
 
 def approval(row: Row[Any]) -> Approval:
     """Return an approval."""
-    return value(Approval, row)
+    return value(Approval, row, agreed=tuple(map(parse_person, row.agreed or ())))
 
 
 def rollout(row: Row[Any]) -> Rollout:

@@ -290,6 +290,8 @@ approval = Table(
     Column("decided_at", Utc),
     Column("mac", Text),
     Column("used_for", Words),
+    Column("agreed", CanonicalJson),  # of a quorum: who has said yes so far
+    Column("quorum", Integer),  # NULL: one yes is enough
     Index(None, "state", "expires_at"),
     Index(None, "incident"),
 )

@@ -197,6 +197,8 @@ class Service(Table):
     approvers: People = People()
     admins: People = People()
     four_eyes: bool = False
+    # How many approvers have to say yes; one where a severity is not named.
+    quorum: dict[Severity, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
     model: bool = True
     personal: tuple[Pattern, ...] = ()  # patterns of personal data beyond what Halon knows itself
     value_per_request: str | None = None

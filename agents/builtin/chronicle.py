@@ -81,6 +81,10 @@ def _approved(content: Json) -> str:
     return f"It was approved{alone}: {content.get('act')} {_percent(content.get('scope'))}."
 
 
+def _seconded(content: Json) -> str:
+    return f"{len(content.get('agreed', ()))} of {content.get('needed')} approvers said yes."
+
+
 def _percent(scope: object) -> str:
     return f"{scope} %" if str(scope).isdecimal() else str(scope or "")
 
@@ -119,6 +123,7 @@ SENTENCES: dict[EntryKind, Callable[[Json], str]] = {
     EntryKind.SUGGESTED: _suggested,
     EntryKind.REPORT: _report,
     EntryKind.QUESTION: _question,
+    EntryKind.SECONDED: _seconded,
     EntryKind.APPROVED: _approved,
     EntryKind.WITHDRAWN: lambda _: "An approval was withdrawn.",
     EntryKind.REFUSED: _named("A vote was not accepted: ", "reason"),

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from bot.port import Message
 from bot.web import figure, pages, port, seen, view
 from bot.web.facts import Facts
+from incidents.approvals import TAKES_ANSWERS
 from incidents.models import Answer, Approval, ApprovalState, Incident, Person
 from incidents.policy import Access
 from incidents.posts import Post
@@ -85,9 +86,12 @@ def post(row: Post, approval: Approval | None, facts: Facts, person: Person) -> 
 def votes(approval: Approval, facts: Facts, person: Person) -> Markup:
     """Return the reactions of a question: who said what, and what a click does."""
     who = approval.decided_by
+    last: tuple[Person, ...] = (who,) if who else ()
     plain = Person(person.platform, person.user)
-    yes = who if approval.state in YES_STATES else None
-    no = who if approval.state is ApprovalState.REFUSED else None
+    yes = last if approval.state in YES_STATES else ()
+    yes = approval.agreed or yes  # of a quorum: whoever has said it, enough or not
+    no = last if approval.state is ApprovalState.REFUSED else ()
+    by = " and ".join(map(str, no or yes))
     at = pages.clock(approval.decided_at, facts.now) if approval.decided_at else ""
     return pages.render(
         "votes",
@@ -95,10 +99,10 @@ def votes(approval: Approval, facts: Facts, person: Person) -> Markup:
         seen=seen.of(approval),
         incident=facts.incident,
         votes=(
-            (Answer.YES.value, "Yes", yes, yes == plain),
-            (Answer.NO.value, "No", no, no == plain),
+            (Answer.YES.value, "Yes", yes, plain in yes),
+            (Answer.NO.value, "No", no, plain in no),
         ),
-        open=approval.state is ApprovalState.ASKED,
+        open=approval.state in TAKES_ANSWERS,
         withdrawable=approval.state is ApprovalState.GRANTED,
-        outcome=SAID[approval.state].format(who=who, at=at),
+        outcome=SAID[approval.state].format(who=by, at=at),
     )

@@ -254,6 +254,11 @@ class Office:
         asked = self.ask(incident, rollout, act=Act.START, scope="10", gate=None)
         return incident, rollout, asked
 
+    def takes(self, *, two: bool) -> None:
+        """Ask for two approvers of checkout, or for one; ada and ben are its approvers."""
+        more = {"quorum": {Severity.P0: 2} if two else {}, "approvers": People(web=("ada", "ben"))}
+        self.services["checkout"] = self.services["checkout"].model_copy(update=more)
+
     def ask(self, incident: Incident, rollout: Rollout | None = None, **more: object) -> str:
         """Ask what the controller asks, and return the approval's id."""
         question = Question(

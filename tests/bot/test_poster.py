@@ -10,7 +10,16 @@ from bot.outbox import Pace
 from bot.poster import Poster
 from bot.sender import TRIES
 from incidents import crash, entries, errors
-from incidents.models import MACHINE, Answer, EntryKind, Outcome, Severity, Stage
+from incidents.models import (
+    MACHINE,
+    Answer,
+    EntryKind,
+    Outcome,
+    Person,
+    Platform,
+    Severity,
+    Stage,
+)
 from incidents.stages import Ending
 from incidents.timeline import Draft
 from tests.bot.office import (
@@ -137,6 +146,27 @@ def test_a_withdrawn_yes_opens_the_question_again(office: Office) -> None:
     (question,) = office.chat.thread(incident)[1:]
     assert "Still open" in question.headline
     assert 2 == len(question.buttons)
+
+
+def test_of_two_who_are_asked_the_second_one_reads_what_the_first_one_read(office: Office) -> None:
+    office.takes(two=True)
+    incident = office.open()
+    asked = office.ask(incident)
+    office.post_all()
+    (before,) = office.chat.thread(incident)[1:]
+    office.bot.room.approvals.decide(asked, APPROVER, Answer.YES, None, "one")
+    office.post_all()
+    (open_,) = office.chat.thread(incident)[1:]
+    office.bot.room.approvals.decide(asked, Person(Platform.WEB, "ben"), Answer.YES, None, "two")
+    office.post_all()
+    (granted,) = office.chat.thread(incident)[1:]
+
+    assert "May answer: web:ada, web:ben; it takes the yes of 2 of them." == before.lines[-1]
+    assert "Start the canary at 10 %? 1 of 2 have said yes" == open_.headline
+    assert "Yes so far: web:ada, at 14:30 UTC; it takes 1 more." == open_.lines[0]
+    assert (before.lines, before.buttons) == (open_.lines[1:], open_.buttons)
+    assert "Approved: Start the canary at 10 %" == granted.headline
+    assert granted.lines[0].startswith("By web:ada and web:ben at ")
 
 
 def test_a_vote_that_does_not_count_is_a_message_of_its_own(office: Office) -> None:

@@ -278,6 +278,14 @@ def test_a_driver_that_is_not_known(tmp_path: Path, service: dict[str, Any]) -> 
     [
         ({}, "nobody but the operator of the war room, as long as no chat is configured"),
         ({"approvers": {"slack": ["U1", "U2"]}}, "2"),
+        (
+            {"approvers": {"web": ["a", "b"]}, "quorum": {"P0": 2, "P1": 1}},
+            "2; quorum: 2 for P0, 1 for P1",
+        ),
+        (
+            {"approvers": {"web": ["a"]}, "quorum": {"P0": 2}},
+            "a quorum asks for 2, and the list names 1: nothing could be approved",
+        ),
         ({"run_mode": "read_only"}, "none needed: its run mode is read_only"),
     ],
 )
