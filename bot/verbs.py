@@ -84,7 +84,7 @@ USAGE: dict[Verb, Usage] = {
         text=True,
     ),
     Verb.APPROVE: Usage(
-        "[longer | larger]",
+        "[longer | larger | replayed]",
         "answer yes to what is asked, or to another plan that is offered",
         "/incident approve",
     ),
