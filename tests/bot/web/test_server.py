@@ -47,7 +47,7 @@ async def _stopped(
                 await asyncio.sleep(0.01)
         for _ in range(turns):
             await asyncio.sleep(0)
-        await asyncio.wait_for(serving.shutdown([bound]), server.STOP_SECONDS / 2)
+        await asyncio.wait_for(serving.shutdown([bound]), server.STOP_SECONDS * 0.9)
         await asyncio.sleep(0)  # what was cut off is told to its protocol in the next turn
         client.setblocking(False)
         try:
