@@ -244,6 +244,7 @@ class Hotfix(Frozen):
     where: str = ""  # the sandbox that it ran in
     patch: Patch | None = None
     tried: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()  # configured commands that pass, and so do not show it
     follow_up: str = ""  # proposed, never filed by itself
     gaps: tuple[str, ...] = ()
     tracker: str | None = None  # the HOTFIX file, where there is one

@@ -134,6 +134,20 @@ def known_tests(tests: Sequence[str], files: Collection[str]) -> tuple[str, ...]
     return tuple(dict.fromkeys(found))
 
 
+def test_files(tests: Sequence[str]) -> tuple[str, ...]:
+    """Return the test files, tracked or not, that names such as `a/b.py::C::t` or `a.b.t` mean."""
+    found: list[str] = []
+    for name in tests:
+        plain = name.removeprefix("./")
+        if NODE.fullmatch(plain):
+            found.append(plain.partition("::")[0])
+        elif DOTTED.fullmatch(plain):
+            parts = plain.split(".")
+            found += ["/".join(parts[:count]) + ".py" for count in range(len(parts), 0, -1)]
+    inside = [path for path in found if ".." not in path.split("/") and not path.startswith("/")]
+    return tuple(path for path in dict.fromkeys(inside) if pins.testlike(path))
+
+
 def narrowed(argv: Sequence[str], test: str) -> tuple[str, ...] | None:
     """Return a test command with one known test added, None where its runner would not take it."""
     words = [word.rpartition("/")[2] for word in argv]

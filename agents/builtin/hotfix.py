@@ -231,6 +231,7 @@ def nothing(work: Work, summary: str) -> reports.Hotfix:
         before="reproduced" if shown else "",
         where=work.bench.sandbox.name,
         tried=tuple(work.refused),
+        passing=tuple(dict.fromkeys(work.symptom.passing)),
         gaps=tuple(dict.fromkeys(work.symptom.gaps)),
         seconds=round(work.bench.deadline.spent, 3),
     )

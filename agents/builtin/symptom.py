@@ -59,6 +59,7 @@ class Symptom:
     clues: Clues
     located: tuple[Located, ...] = ()
     gaps: list[str] = field(default_factory=list)
+    passing: list[str] = field(default_factory=list)  # commands that do not show it
 
     def find(self) -> Shown | str:
         """Replay what is configured until it shows the failure; return that, or why not."""
@@ -73,7 +74,7 @@ class Symptom:
             played = self._play(scene)
             if isinstance(played, Failure):
                 return self._placed(scene, played)
-            shown.append(f"`{replays.command}`: {played}")
+            shown.append(f"{replays.command} {played}")
         if not shown:
             return (
                 "no command is configured that could show it, and the file may not name one: set "
@@ -134,10 +135,11 @@ class Symptom:
             scene.replays.at_least([scene.head], MORE_RUNS)
             runs = scene.replays.tally(scene.head)
         if all(run.observed.state is State.UNTESTABLE for run in runs):
-            return f"it cannot run here ({runs[0].observed.why[:200]})"
+            return f"cannot run here ({runs[0].observed.why[:200]})"
         failing = [r for r in runs if r.observed.state in (State.FAILED, State.TIMED_OUT)]
         if not failing:
-            return f"it passes {len(runs)} times of {len(runs)}"
+            self.passing.append(str(scene.replays.command))
+            return f"passes {len(runs)} times of {len(runs)}, so it does not show this failure"
         scene.words = failing[0].completed.output
         if not any(run.observed.state is State.TIMED_OUT for run in runs):
             # What ends by itself here shall not hold us up where a candidate hangs.
@@ -165,7 +167,7 @@ class Symptom:
     def _target(self, shown: tuple[Failure, ...], output: str) -> Failure | str:
         """Return the failure that the words mean; another one is not theirs to mend."""
         if not shown:
-            return "it fails without saying how"
+            return "fails without saying how"
         trace = self.clues.trace
         named = {name.rpartition("::")[2].rpartition(".")[2] for name in self.clues.tests}
 
@@ -175,6 +177,11 @@ class Symptom:
             return 2 * int(test) + int(kind)
 
         best = max(shown, key=fits)  # the first of those that fit equally
+        if fits(best) == 2 and trace is not None and trace.exception:
+            self.gaps.append(
+                f"the named test fails with {best.exception}, the words speak of "
+                f"{trace.exception}: they may be two failures"
+            )
         if fits(best) or trace is None or not trace.exception:
             return best
         # A runner that could not load a test names no error of it, and prints theirs all the same.
@@ -184,7 +191,7 @@ class Symptom:
         if not best.test and self._speaks_of_it(output):
             return best
         return (
-            f"it fails in another way ({best}), not with {trace.exception}; nothing was done "
+            f"fails in another way ({best}), not with {trace.exception}; nothing was done "
             "about that"
         )
 

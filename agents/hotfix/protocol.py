@@ -5,6 +5,7 @@ gets only the files of the fix, each compared first, and the tracker its answer.
 wrong is answered in the file, with the tree as it was.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,9 +75,10 @@ class Protocol:
     def _contain(self, here: WorkTree, notes: Notebook, read: Tracker, words: str) -> Result:
         with tree.open_repository(here) as repository:
             head = repository.head()
-            overlay = layers.in_place(here, notes)
+            fixes = layers.in_place(here, notes)
+            overlay = fixes | _named_tests(here, repository, head, words)
             case = self._case(here, read, words, head, overlay)
-            report = self._played(case, overlay, notes)
+            report = self._played(case, notes, fixed=bool(fixes))
             planned = None
             if report.patch is not None:
                 base = repository.tree_with(head, overlay)
@@ -144,11 +146,11 @@ class Protocol:
             severity=front.severity or case.severity,
         )
 
-    def _played(self, case: Case, overlay: dict[str, bytes], notes: Notebook) -> reports.Hotfix:
+    def _played(self, case: Case, notes: Notebook, *, fixed: bool) -> reports.Hotfix:
         report = self.engine.run(Role.HOTFIX, case, Budget(self.seconds))
         if not isinstance(report, reports.Hotfix):
             raise errors.PermanentFailure(f"{self.engine.name} answered with a {report.kind}")
-        if not report.contained and overlay and "it passes" in report.summary:
+        if not report.contained and fixed and report.passing:
             names = [one.tracker for one in notes.records() if one.state in IN_PLACE]
             said = f"It is contained already, by {', '.join(dict.fromkeys(names))}."
             return report.model_copy(update={"summary": f"{said} {report.summary}"})
@@ -173,8 +175,10 @@ class Protocol:
                         f"{kept.path!r} was edited since the fix was written, so the fix that was "
                         "proved is not the one that lies there; look at `git diff`."
                     )
-            overlay = layers.in_place(here, notes, but=record.key)
-            case = self._case(here, read, record.words, report.patch.base, overlay)
+            base, overlay = report.patch.base, layers.in_place(here, notes, but=record.key)
+            with tree.open_repository(here) as repository:
+                overlay |= _named_tests(here, repository, base, record.words)
+            case = self._case(here, read, record.words, base, overlay)
             checked = self.engine.run(
                 Role.HOTFIX, replace(case, patch=report.patch), Budget(self.seconds)
             )
@@ -196,6 +200,19 @@ class Protocol:
             said = f"{answers.now()}: dropped; every file is as it was before."
             report = report.model_copy(update={"written": False, "dropped": True})
             return answers.noted(notes, read, record, report, State.DROPPED, said)
+
+
+def _named_tests(
+    here: WorkTree, repository: git.Repository, head: str, words: str
+) -> dict[str, bytes]:
+    """Return the named test as it lies on the disk: somebody may have written it this minute."""
+    found: dict[str, bytes] = {}
+    for path in clues.test_files(clues.read(words).tests[:1]):
+        with contextlib.suppress(errors.HalonError):
+            held = files.read(here.root, path)
+            if held is not None and held.content != repository.show(head, path):
+                found[path] = held.content
+    return found
 
 
 def _must_be_own(here: WorkTree, read: Tracker) -> None:

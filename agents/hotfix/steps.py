@@ -56,8 +56,14 @@ def report_watch(patch: reports.Patch) -> str:
 
 def nothing(report: reports.Hotfix) -> reports.Hotfix:
     """Return a report of something that came to nothing, with what a person can do."""
-    steps = [
-        "If a deploy or a setting changed just before: take that back, it is the quickest way out.",
-        f"{code('/incident P0! WHAT FAILS')} in the chat starts the whole chain.",
-    ]
-    return report.model_copy(update={"steps": tuple(steps)})
+    back = (
+        "If a deploy or a setting changed just before: take that back, it is the quickest way out."
+    )
+    shown = (
+        "Name a test that fails because of it, a small new one where there is none: between two "
+        f"lines of {code('---')} at the head of the words, "
+        f"{code('test: tests/test_cart.py::test_guest')}. What is saved is tried again."
+    )
+    chain = f"{code('/incident P0! WHAT FAILS')} in the chat starts the whole chain."
+    steps = (back, shown, chain) if report.passing else (back, chain)
+    return report.model_copy(update={"steps": steps})
