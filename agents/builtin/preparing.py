@@ -106,11 +106,15 @@ class Preparing:
     def of(self, tree: str) -> Prepared | Failed:
         """Return what a tree needs, installed; raises `errors.TimeSpent` when the time runs out."""
         key, locks = self._key(tree)
-        while key not in self._ready and key not in self.failed:
-            if not self._take(key):
-                with self._locked(key, fcntl.LOCK_EX):
-                    if key not in self.failed and not self._marker(key).is_file():
-                        self._install(key, locks)
+        while key not in self._ready and key not in self.failed and not self._take(key):
+            lock = self._locked(key, fcntl.LOCK_EX)
+            if lock is None:  # who has it installs, or uses what is whole: look again
+                self.deadline.check(REPORT_SECONDS)
+                time.sleep(LOOK_SECONDS)
+                continue
+            with lock:
+                if key not in self.failed and not self._marker(key).is_file():
+                    self._install(key, locks)
         return self.failed.get(key) or _prepared(self.folder / key)
 
     def problems(self) -> tuple[str, ...]:
@@ -153,6 +157,8 @@ class Preparing:
     def _take(self, key: str) -> bool:
         """Keep an installation that is whole for the rest of this run; tell if there is one."""
         lock = self._locked(key, fcntl.LOCK_SH)
+        if lock is None:
+            return False
         with self._guard:
             kept = self._marker(key).is_file() and key not in self._ready
             if kept:
@@ -162,18 +168,16 @@ class Preparing:
             lock.close()
         return key in self._ready
 
-    def _locked(self, key: str, how: int) -> IO[str]:
-        """Return the locked file of an installation; who installs it may take all of our time."""
+    def _locked(self, key: str, how: int) -> IO[str] | None:
+        """Return the locked file of an installation; None while somebody else's lock forbids it."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with contextlib.ExitStack() as unless_locked:
             lock = unless_locked.enter_context((self.folder / f"{key}.lock").open("w"))
-            while True:
-                with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(lock, how | fcntl.LOCK_NB)
-                    unless_locked.pop_all()
-                    return lock
-                self.deadline.check(REPORT_SECONDS)
-                time.sleep(LOOK_SECONDS)
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, how | fcntl.LOCK_NB)
+                unless_locked.pop_all()
+                return lock
+        return None
 
     # --- installing ------------------------------------------------------------------------------
 

@@ -187,6 +187,18 @@ def test_two_at_once_install_once(make: Maker, git_repo: repositories.Repository
     assert 1 == len(set(said))
 
 
+def test_who_came_before_it_was_whole_does_not_wait_for_the_other_run_to_end(
+    make: Maker, git_repo: repositories.Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = make(NEW), make(NEW)
+    at = first.repository.tree_of(git_repo.head())
+    said = text_of(first, at)  # whole, and in use until its run ends
+    take, not_yet = second._take, iter((False,))
+    monkeypatch.setattr(second, "_take", lambda key: next(not_yet, True) and take(key))
+
+    assert said == text_of(second, at)
+
+
 def text_of(made: Preparing, at: str) -> str:
     return (installed(made.of(at)) / "made").read_text()
 
