@@ -207,7 +207,7 @@ def people(service: Service) -> Iterator[Finding]:
 
 
 def _quorum(what: str, service: Service, most: int, named: int) -> Iterator[Finding]:
-    """Say whether enough people are named; one who has several accounts is one voice."""
+    """Say whether the list is long enough; which accounts are one person is not looked at."""
     if named < most:
         yield wrong(
             what,

@@ -187,16 +187,35 @@ def test_two_at_once_install_once(make: Maker, git_repo: repositories.Repository
     assert 1 == len(set(said))
 
 
+class Told(Deadline):
+    """A deadline that says when somebody waits: whoever does looks at it each time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.waiting = threading.Event()
+
+    def check(self, need: float = 0.0) -> None:
+        self.waiting.set()
+        super().check(need)
+
+
 def test_who_came_before_it_was_whole_does_not_wait_for_the_other_run_to_end(
-    make: Maker, git_repo: repositories.Repository, monkeypatch: pytest.MonkeyPatch
+    make: Maker, git_repo: repositories.Repository, tmp_path: Path
 ) -> None:
     first, second = make(NEW), make(NEW)
+    second.deadline = told = Told(60)
     at = first.repository.tree_of(git_repo.head())
-    said = text_of(first, at)  # whole, and in use until its run ends
-    take, not_yet = second._take, iter((False,))
-    monkeypatch.setattr(second, "_take", lambda key: next(not_yet, True) and take(key))
+    said = [text_of(first, at)]  # in use until the first run ends
+    (whole,) = (tmp_path / "prepared").glob("*.whole")
+    whole.unlink()  # as it stands a moment before it is whole
+    later = threading.Thread(target=lambda: said.append(text_of(second, at)))
+    later.start()
+    assert told.waiting.wait(20)
+    whole.touch()
+    later.join()
 
-    assert said == text_of(second, at)
+    assert 2 == len(said)
+    assert 1 == len(set(said))
 
 
 def text_of(made: Preparing, at: str) -> str:
